@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -79,7 +80,7 @@ func (l *Link) BlackHole() { l.bed.tb.Helper(); l.bed.do(l.path, "blackhole", l.
 // Latency delays each direction by so much: a round trip takes twice as much longer. 0 ends it.
 func (l *Link) Latency(d time.Duration) {
 	l.bed.tb.Helper()
-	query := url.Values{"ms": {fmt.Sprint(d.Milliseconds())}}
+	query := url.Values{"ms": {strconv.FormatInt(d.Milliseconds(), 10)}}
 	for name, values := range l.query {
 		query[name] = values
 	}

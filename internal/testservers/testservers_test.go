@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // ask sends memcached a command and returns its first line. Half a second is for ever on loopback.
 func ask(addr, command string) (string, error) {
-	c, err := (&net.Dialer{Timeout: 500 * time.Millisecond}).Dial("tcp", addr) //nolint:noctx // it has a timeout
+	c, err := (&net.Dialer{Timeout: 500 * time.Millisecond}).Dial("tcp", addr)
 	if err != nil {
 		return "", err
 	}

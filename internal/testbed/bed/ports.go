@@ -6,6 +6,8 @@ import (
 	"net"
 	"strconv"
 	"sync"
+
+	"github.com/multidc/multidc/internal/testbed/proc"
 )
 
 // A bed's ports are a block below the range from which systems take ports for outgoing connections (32768 on
@@ -63,11 +65,13 @@ func (p *ports) giveBack(given []int) {
 }
 
 func free(port int) bool {
-	listener, err := net.Listen("tcp", address(port))
-	if err != nil {
-		return false
-	}
-	return listener.Close() == nil
+	return proc.WhileNothingForks(func() error {
+		listener, err := net.Listen("tcp", address(port))
+		if err != nil {
+			return err
+		}
+		return listener.Close()
+	}) == nil
 }
 
 func address(port int) string { return net.JoinHostPort(loopback, strconv.Itoa(port)) }

@@ -27,14 +27,14 @@ import (
 
 // control serves the API of one bed.
 type control struct {
-	bed    *bed.Bed
-	ending <-chan struct{} // closed when what requests hold must end
+	bed  *bed.Bed
+	life context.Context // ends when what requests hold must end
 }
 
 // Serve serves the API on the bed's listener until ctx ends, and returns when every private instance has ended. The
 // listener's port stays taken, as it holds the bed's block of ports.
 func Serve(ctx context.Context, b *bed.Bed) error {
-	c := &control{bed: b, ending: ctx.Done()}
+	c := &control{bed: b, life: ctx}
 	server := &http.Server{Handler: c.routes(), ReadHeaderTimeout: 10 * time.Second}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(kept{b.Listener().(*net.TCPListener)}) }()
@@ -47,7 +47,14 @@ func Serve(ctx context.Context, b *bed.Bed) error {
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	err := server.Shutdown(grace)
-	<-served
+	return errors.Join(err, ended(<-served))
+}
+
+// ended is the error of a server that was not shut down.
+func ended(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
 	return err
 }
 

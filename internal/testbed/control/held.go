@@ -24,8 +24,9 @@ func (c *control) private(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	ctx, cancel := c.life(r)
+	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
+	defer context.AfterFunc(c.life, cancel)() //nolint:contextcheck // it ends with the bed too
 	set, err := c.bed.Private(ctx, kind, options)
 	if err != nil {
 		fail(w, err)
@@ -50,8 +51,9 @@ func (c *control) lease(w http.ResponseWriter, r *http.Request) {
 		fail(w, fmt.Errorf("%w: mode %q: want exclusive or shared", errRequest, mode))
 		return
 	}
-	ctx, cancel := c.life(r)
+	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
+	defer context.AfterFunc(c.life, cancel)() //nolint:contextcheck // it ends with the bed too
 	release, err := c.bed.Leases.Take(ctx, kind, mode == "exclusive")
 	if err != nil {
 		fail(w, err)
@@ -66,19 +68,6 @@ func (c *control) known(kind string) error {
 		return fmt.Errorf("%w: %w", errUnknown, err)
 	}
 	return nil
-}
-
-// life ends with the request, and with the bed.
-func (c *control) life(r *http.Request) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(r.Context())
-	go func() {
-		select {
-		case <-c.ending:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, cancel
 }
 
 // hold tells the client that it has what it asked for, and waits until it lets go.

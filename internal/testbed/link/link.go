@@ -14,6 +14,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/multidc/multidc/internal/testbed/proc"
 )
 
 // Modes of a link, as State says them.
@@ -154,7 +156,7 @@ func (l *Link) refuse() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.listener != nil {
-		_ = l.listener.Close()
+		_ = proc.WhileNothingForks(l.listener.Close) // or Heal could find the port still taken
 		l.listener = nil
 	}
 }

@@ -78,7 +78,7 @@ func prepare(c Command) (*exec.Cmd, func(), error) {
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 		return cmd, func() {}, nil
 	}
-	log, err := os.OpenFile(c.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	log, err := os.OpenFile(c.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644) //nolint:gosec // people read logs
 	if err != nil {
 		return nil, nil, err
 	}
@@ -105,6 +105,14 @@ func fork(cmd *exec.Cmd) error {
 	started := make(chan error)
 	forker() <- func() { started <- cmd.Start() }
 	return <-started
+}
+
+// WhileNothingForks does something while no child is between its fork and its exec. There a child has a copy of every
+// open file: a port whose listener is closed in that moment stays taken until the child has become its program.
+func WhileNothingForks(do func() error) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	return do()
 }
 
 func (p *Process) reap(cmd *exec.Cmd) {

@@ -27,7 +27,7 @@ func awaitEnd(cmd *exec.Cmd) func() error {
 	var info [sizeOfStatus]byte
 	for {
 		_, _, errno := syscall.Syscall6(syscall.SYS_WAITID, waitPID, uintptr(cmd.Process.Pid),
-			uintptr(unsafe.Pointer(&info)), waitExited|waitNoReap, 0, 0)
+			uintptr(unsafe.Pointer(&info)), waitExited|waitNoReap, 0, 0) //nolint:gosec // the kernel fills it within the call
 		if !errors.Is(errno, syscall.EINTR) {
 			return cmd.Wait
 		}

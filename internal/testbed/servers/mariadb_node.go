@@ -62,7 +62,7 @@ func copyFile(to, from string, owner proc.Account) (err error) {
 		return err
 	}
 	defer source.Close()
-	target, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o660)
+	target, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o660) //nolint:gosec // as mariadb-install-db makes them
 	if err != nil {
 		return err
 	}

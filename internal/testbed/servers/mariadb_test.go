@@ -140,7 +140,7 @@ func TestReadOnlyStopsTheApplicationOnly(t *testing.T) {
 		_ = c.Close()
 	}
 	const denied = 1227
-	if _, err := connect(t, testservers.Var(t, "MARIADB_A_REPLICA")).QueryContext(t.Context(), "SHOW REPLICA STATUS"); number(err) != denied {
+	if _, err := connect(t, testservers.Var(t, "MARIADB_A_REPLICA")).ExecContext(t.Context(), "SHOW REPLICA STATUS"); number(err) != denied {
 		t.Errorf("the application may see the replication: %v, want error %d", err, denied)
 	}
 }

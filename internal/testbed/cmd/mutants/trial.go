@@ -38,7 +38,7 @@ func (t *trial) judge(ctx context.Context, m mutant) (verdict string, err error)
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(aside) //nolint:errcheck // a left-over in the temporary folder harms nobody
+	defer os.RemoveAll(aside)
 	overlay, err := writeOverlay(aside, m)
 	if err != nil {
 		return "", err

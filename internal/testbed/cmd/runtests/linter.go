@@ -23,7 +23,7 @@ func installLinter(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(aside) //nolint:errcheck // a left-over in the cache harms nobody
+	defer os.RemoveAll(aside)
 	bin, err := filepath.Abs(aside)
 	if err != nil {
 		return err
