@@ -1,0 +1,137 @@
+package sqlitedc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Variables of a child of TestCrashAtEveryStep.
+const (
+	crashDir  = "SQLITEDC_CRASH_DIR"
+	crashStep = "SQLITEDC_CRASH_STEP"
+)
+
+// The test binary runs itself, writes, replays, and is killed at the first step, the second, and so on. Every child
+// goes on with what the one before it left. In the end both files must hold the same, and nothing twice.
+func TestCrashAtEveryStep(t *testing.T) {
+	dir := t.TempDir()
+	finished, killed := 0, 0
+	for step := 1; finished == 0; step++ {
+		require.Less(t, step, 200, "the steps never end")
+		cmd := exec.CommandContext(t.Context(), os.Args[0])
+		cmd.Env = append(os.Environ(), crashDir+"="+dir, crashStep+"="+strconv.Itoa(step))
+		out, err := cmd.CombinedOutput()
+		var exit *exec.ExitError
+		switch {
+		case err == nil:
+			finished++
+		case errors.As(err, &exit) && !exit.Exited(): // by a signal
+			killed++
+		default:
+			t.Fatalf("child %d: %v\n%s", step, err, out)
+		}
+	}
+	t.Logf("killed at %d steps", killed)
+	require.Greater(t, killed, 20)
+
+	c := open(t, dir, 0)
+	start(t, c)
+	caughtUp(t, c)
+	same(t, c, "counter")
+	same(t, c, "line")
+	same(t, c, "multidc_position")
+	// Each transaction counts up and adds a line with the count: so one replayed twice, or half, shows here.
+	for _, dc := range []string{"a", "b"} {
+		require.Equal(t, count(t, c.files[dc], "SELECT n FROM counter"), count(t, c.files[dc], "SELECT count(*) FROM line"))
+	}
+}
+
+func crashChild() int {
+	step, err := strconv.Atoi(os.Getenv(crashStep))
+	if err == nil {
+		err = crashAt(os.Getenv(crashDir), int64(step))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func crashAt(dir string, step int64) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c, err := Open(ctx, dir, "a", "b", 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	var steps atomic.Int64
+	c.step = func(string) {
+		if steps.Add(1) == step {
+			self, _ := os.FindProcess(os.Getpid())
+			_ = self.Kill()
+			select {} // until it has happened
+		}
+	}
+	db, err := c.DB("b", "a")
+	if err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS line (v); CREATE TABLE IF NOT EXISTS counter (n);
+		INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM counter)`)
+	if err != nil {
+		return err
+	}
+	run, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(run) }()
+	for range 3 {
+		if err := crashWrite(ctx, c); err != nil {
+			return err
+		}
+	}
+	for {
+		s, err := c.State(ctx)
+		if err != nil {
+			return err
+		}
+		if s.DCs[1].Behind == 0 {
+			break
+		}
+		select {
+		case err := <-ended:
+			return fmt.Errorf("the replay ended: %w", err)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	stop()
+	return <-ended
+}
+
+func crashWrite(ctx context.Context, c *Cluster) error {
+	db, err := c.DB("a", "a")
+	if err != nil {
+		return err
+	}
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	for _, query := range []string{"UPDATE counter SET n = n + 1", "INSERT INTO line SELECT n FROM counter"} {
+		if _, err := tx.ExecContext(ctx, query); err != nil {
+			return errors.Join(err, tx.Rollback())
+		}
+	}
+	return tx.Commit()
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+// config is the command line.
+type config struct {
+	addrA, addrB string
+	importDir    string // "" = the documentation on this machine
+	lag          time.Duration
+	lagSet       bool   // -lag was given
+	dataDir      string // "" = a temporary one
+	servers      string // "" = embedded databases
+}
+
+var errHelp = flag.ErrHelp
+
+// parseFlags reads the command line, and rejects what can be seen to be wrong with it.
+func parseFlags(args []string, out io.Writer) (config, error) {
+	var cfg config
+	set := flag.NewFlagSet("wiki", flag.ContinueOnError)
+	set.SetOutput(out)
+	set.StringVar(&cfg.addrA, "a", "127.0.0.1:8081", "`address` of datacenter a, the primary")
+	set.StringVar(&cfg.addrB, "b", "127.0.0.1:8082", "`address` of datacenter b")
+	set.StringVar(&cfg.importDir, "import", "", "import the Markdown and text files of `DIR` (default: the documentation of Go and its modules)")
+	set.DurationVar(&cfg.lag, "lag", 300*time.Millisecond, "how far b follows behind a; with -servers the latency of the link, left as it is unless given")
+	set.StringVar(&cfg.dataDir, "data", "", "keep the embedded databases in `DIR` (default: a temporary one)")
+	set.StringVar(&cfg.servers, "servers", "", "use the MariaDB servers of the test bed whose `ENVFILE` this is")
+	if err := set.Parse(args); err != nil {
+		return config{}, err
+	}
+	set.Visit(func(f *flag.Flag) { cfg.lagSet = cfg.lagSet || f.Name == "lag" })
+	if set.NArg() > 0 {
+		return config{}, fmt.Errorf("unexpected argument %q: everything is a flag, see -h", set.Arg(0))
+	}
+	return cfg, cfg.check()
+}
+
+func (cfg *config) check() error {
+	if err := errors.Join(checkAddr("-a", cfg.addrA), checkAddr("-b", cfg.addrB)); err != nil {
+		return err
+	}
+	if _, port, _ := net.SplitHostPort(cfg.addrA); port != "0" && cfg.addrA == cfg.addrB {
+		return fmt.Errorf("-a and -b are both %s: each datacenter needs an address of its own", cfg.addrA)
+	}
+	if err := checkLag(cfg.lag); err != nil {
+		return fmt.Errorf("-lag: %w", err)
+	}
+	if cfg.servers != "" && cfg.dataDir != "" {
+		return errors.New("-data is for the embedded databases and -servers for those of a test bed: give one of them")
+	}
+	if cfg.importDir != "" {
+		dir, err := filepath.EvalSymlinks(cfg.importDir)
+		if err != nil {
+			return fmt.Errorf("-import: %w", err)
+		}
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			return fmt.Errorf("-import: %s is not a directory", cfg.importDir)
+		}
+		cfg.importDir = dir
+	}
+	return nil
+}
+
+func checkAddr(name, addr string) error {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("%s: %q is no address: want host:port", name, addr)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("%s: %q is no port: want a number up to 65535", name, port)
+	}
+	return nil
+}
+
+// maxLag is enough for every demonstration, and keeps a typing error from looking like a cut.
+const maxLag = 10 * time.Minute
+
+func checkLag(d time.Duration) error {
+	if d < 0 || d > maxLag {
+		return fmt.Errorf("%s: want 0s to %s", d, maxLag)
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	stdlog "log"
+	"net"
+	"net/http"
+	"time"
+)
+
+// sockets are the two addresses the wiki listens on, by datacenter.
+type sockets struct{ a, b net.Listener }
+
+// listen opens both, or none.
+func listen(ctx context.Context, cfg config) (sockets, error) {
+	var lc net.ListenConfig
+	a, err := lc.Listen(ctx, "tcp", cfg.addrA)
+	if err != nil {
+		return sockets{}, fmt.Errorf("datacenter a: %w: choose another address with -a", err)
+	}
+	b, err := lc.Listen(ctx, "tcp", cfg.addrB)
+	if err != nil {
+		return sockets{}, errors.Join(fmt.Errorf("datacenter b: %w: choose another address with -b", err), a.Close())
+	}
+	return sockets{a: a, b: b}, nil
+}
+
+func (s sockets) of(dc string) net.Listener {
+	if dc == dcA {
+		return s.a
+	}
+	return s.b
+}
+
+// otherPort is where the other datacenter listens.
+func (s sockets) otherPort(dc string) string {
+	other := s.b
+	if dc == dcB {
+		other = s.a
+	}
+	_, port, _ := net.SplitHostPort(other.Addr().String())
+	return port
+}
+
+// close closes what no server has closed.
+func (s sockets) close() {
+	_ = s.a.Close()
+	_ = s.b.Close()
+}
+
+// serve answers until ctx ends, and then finishes what it is at.
+func serve(ctx context.Context, l net.Listener, h http.Handler, log io.Writer) error {
+	server := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       20 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          stdlog.New(log, "wiki: ", 0),
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(l) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	err := server.Shutdown(stop)
+	if err != nil { // somebody reads slowly: they are cut off
+		err = server.Close()
+	}
+	if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
+		return served
+	}
+	return err
+}
