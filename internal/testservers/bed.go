@@ -34,9 +34,10 @@ func (b *Bed) Server(name string) *Server { return &Server{bed: b, path: "server
 // Link returns the way by which the other DC reaches a server: "mariadb-a-via-b". Replication takes it too.
 func (b *Bed) Link(name string) *Link { return &Link{bed: b, path: "links/" + b.full(name)} }
 
-// Between returns all links between two DCs, in both directions, as one.
-func (b *Bed) Between(dc, other string) *Link {
-	return &Link{bed: b, path: "between/" + dc + "/" + other, query: url.Values{"set": {b.set}}}
+// Between returns all links between two DCs, in both directions, as one; with kinds only those of these kinds of
+// server, for example "kafka". On the shared servers name the kinds that you have the exclusive lease on.
+func (b *Bed) Between(dc, other string, kinds ...string) *Link {
+	return &Link{bed: b, path: "between/" + dc + "/" + other, query: url.Values{"set": {b.set}, "kind": kinds}}
 }
 
 func (b *Bed) full(name string) string {

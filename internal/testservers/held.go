@@ -27,6 +27,12 @@ func Memcached(tb testing.TB) *Instance {
 	return private(tb, "memcached", nil)
 }
 
+// Swift starts Swift clusters of one's own, one for each DC.
+func Swift(tb testing.TB) *Instance {
+	tb.Helper()
+	return private(tb, "swift", nil)
+}
+
 // MariaDBOptions are what a private ring may differ in. The zero value is like the shared ring, without heartbeats.
 type MariaDBOptions struct {
 	Heartbeat    bool   `json:"heartbeat,omitempty"`     // pt-heartbeat against both primaries, beating twice a second

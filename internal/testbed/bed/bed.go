@@ -30,8 +30,9 @@ type Bed struct {
 	Leases lease.Table
 	Shared *Set
 
-	kinds    []Kind // all there are
-	up       []Kind // those of the shared set
+	kinds    []Kind            // all there are
+	images   map[string]string // by kind: those that come from containers
+	up       []Kind            // those of the shared set
 	listener net.Listener
 	ports    *ports
 	guard    *guard.Guard
@@ -46,14 +47,19 @@ type Bed struct {
 }
 
 // Open makes a bed without servers. onReady is told of each shared server that answers, and how long after Open.
+// Kinds that lack a program come from containers, if there is a Docker engine; with containers all do that can.
 // The caller must Close the bed, and serve its control on Listener.
-func Open(kinds []Kind, onReady func(Status, time.Duration)) (b *Bed, err error) {
+func Open(ctx context.Context, kinds []Kind, containers bool, onReady func(Status, time.Duration)) (b *Bed, err error) {
+	images, err := chooseImages(ctx, kinds, containers)
+	if err != nil {
+		return nil, err
+	}
 	listener, ports, err := claim()
 	if err != nil {
 		return nil, err
 	}
 	b = &Bed{
-		kinds: kinds, listener: listener, ports: ports, onReady: onReady, began: time.Now(),
+		kinds: kinds, images: images, listener: listener, ports: ports, onReady: onReady, began: time.Now(),
 		private: map[string]*Set{}, templates: map[string]*sync.Mutex{},
 	}
 	if err := b.makeDir(); err != nil {
@@ -97,7 +103,10 @@ func (b *Bed) Up() []Kind { return b.up }
 
 // Start starts shared servers, in parallel as far as their kinds allow. An error leaves the bed to be closed.
 func (b *Bed) Start(ctx context.Context, kinds []Kind) error {
-	if err := Missing(kinds...); err != nil {
+	if err := b.missing(kinds...); err != nil {
+		return err
+	}
+	if err := enoughMemory(kinds); err != nil {
 		return err
 	}
 	b.up = kinds
@@ -142,7 +151,7 @@ func (b *Bed) Private(ctx context.Context, kindName string, options []byte) (*Se
 	if !kind.Private {
 		return nil, fmt.Errorf("there are no private instances of %s", kindName)
 	}
-	if err := Missing(kind); err != nil {
+	if err := b.missing(kind); err != nil {
 		return nil, err
 	}
 	set, err := b.newPrivate()
@@ -243,15 +252,6 @@ func (b *Bed) Run(c proc.Command) (*proc.Process, error) {
 }
 
 func isMark(v string) bool { return strings.HasPrefix(v, guard.Marker+"=") }
-
-// RunToEnd runs a child process to its end. The error shows the end of its log.
-func (b *Bed) RunToEnd(ctx context.Context, c proc.Command) error {
-	process, err := b.Run(c)
-	if err != nil {
-		return err
-	}
-	return process.Await(ctx)
-}
 
 func (b *Bed) report(s Status) { b.onReady(s, time.Since(b.began)) }
 

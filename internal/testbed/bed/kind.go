@@ -23,6 +23,10 @@ type Kind struct {
 	Programs []Program
 	// Packages are further Debian packages that the programs need but do not bring along.
 	Packages []string
+	// MemoryMB is about what its servers need together, if that is worth a look before they start.
+	MemoryMB int
+	// Image is the official image that has the programs, "" if there is none that a container could be made from.
+	Image string
 	// Private says that a test may have an instance of its own.
 	Private bool
 	// Start starts the servers of both DCs in a set, opens their links and sets their variables. It returns when

@@ -28,12 +28,13 @@ var ErrState = errors.New("not in this state")
 // ErrOptions is the error of options that a kind does not know or take.
 var ErrOptions = errors.New("bad options")
 
-// Process is a running server: a child process, or later a container.
+// Process is a running program: a child process, or a container.
 type Process interface {
 	Kill() // ends it at once, and waits until it has ended
 	Pause() error
 	Resume() error
 	Exited() <-chan struct{}
+	Err() error   // waits for the end; nil if it ended well
 	Tail() string // the end of what it printed
 }
 

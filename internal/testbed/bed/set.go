@@ -1,18 +1,17 @@
 package bed
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
-	"context"
-
 	"github.com/multidc/multidc/internal/testbed/link"
-	"github.com/multidc/multidc/internal/testbed/proc"
 )
 
 // Prefix begins the name of every variable that a bed exports.
@@ -40,6 +39,13 @@ type Link struct {
 	DC     string // where the server is
 	FromDC string // who reaches it so
 	Set    string
+}
+
+// Kind is the kind of the server that the link leads to: what its name begins with.
+func (l *Link) Kind() string {
+	name := strings.TrimPrefix(l.ID, l.Set+".")
+	kind, _, _ := strings.Cut(name, "-")
+	return kind
 }
 
 // Addr takes a free port and returns the address to listen on. It is the set's until the set is closed.
@@ -79,8 +85,8 @@ func (s *Set) add(server *Server) error {
 	return nil
 }
 
-// Run starts a child process of a server. It has the bed's mark and is known to the guard.
-func (s *Set) Run(c proc.Command) (Process, error) { return s.Bed.Run(c) }
+// Run starts a program of a server.
+func (s *Set) Run(c Command) (Process, error) { return s.Bed.start(c) }
 
 // Link opens the link by which fromDC reaches a server, and returns its address.
 func (s *Set) Link(server, dc, fromDC, upstream string) (string, error) {
@@ -88,14 +94,19 @@ func (s *Set) Link(server, dc, fromDC, upstream string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return addr, s.LinkAt(server, dc, fromDC, addr, upstream)
+}
+
+// LinkAt opens a link at an address that the server's kind chose.
+func (s *Set) LinkAt(server, dc, fromDC, addr, upstream string) error {
 	opened, err := link.Listen(addr, upstream)
 	if err != nil {
-		return "", err
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.links = append(s.links, &Link{Link: opened, ID: s.full(server + "-via-" + fromDC), DC: dc, FromDC: fromDC, Set: s.ID})
-	return addr, nil
+	return nil
 }
 
 // Export sets the variable MULTIDC_TEST_<name>.

@@ -4,7 +4,9 @@
 //	GET  /v1/servers                                    all servers and links, and what they are doing
 //	POST /v1/servers/{server}/{stop|start|pause|resume}
 //	POST /v1/links/{link}/{cut|blackhole|latency?ms=300|reset|heal}
-//	POST /v1/between/{dc}/{dc}/{verb of a link}?set=p1  every link between two DCs; without set, of the shared servers
+//	POST /v1/between/{dc}/{dc}/{verb of a link}?set=p1&kind=kafka
+//	                                                    every link between two DCs; without set, of the shared servers;
+//	                                                    without kind, which may be repeated, of every kind
 //	POST /v1/private/{kind}                             an instance of one's own; body: its options
 //	POST /v1/lease/{kind}?mode={exclusive|shared}
 //

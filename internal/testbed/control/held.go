@@ -26,7 +26,7 @@ func (c *control) private(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	defer context.AfterFunc(c.life, cancel)() //nolint:contextcheck // it ends with the bed too
+	defer context.AfterFunc(c.life, cancel)()
 	set, err := c.bed.Private(ctx, kind, options)
 	if err != nil {
 		fail(w, err)
@@ -53,7 +53,7 @@ func (c *control) lease(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	defer context.AfterFunc(c.life, cancel)() //nolint:contextcheck // it ends with the bed too
+	defer context.AfterFunc(c.life, cancel)()
 	release, err := c.bed.Leases.Take(ctx, kind, mode == "exclusive")
 	if err != nil {
 		fail(w, err)

@@ -3,6 +3,7 @@ package control
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -95,9 +96,9 @@ func (c *control) link(w http.ResponseWriter, r *http.Request) {
 
 // between acts on the links of one set between two DCs, in both directions.
 func (c *control) between(w http.ResponseWriter, r *http.Request) {
-	here, there, set := r.PathValue("here"), r.PathValue("there"), r.URL.Query().Get("set")
+	here, there, set, kinds := r.PathValue("here"), r.PathValue("there"), r.URL.Query().Get("set"), r.URL.Query()["kind"]
 	c.linkVerb(w, r, fmt.Sprintf("links between %q and %q", here, there), func(l *bed.Link) bool {
-		return l.Set == set && (l.DC == here && l.FromDC == there || l.DC == there && l.FromDC == here)
+		return l.Set == set && (len(kinds) == 0 || slices.Contains(kinds, l.Kind())) && (l.DC == here && l.FromDC == there || l.DC == there && l.FromDC == here)
 	})
 }
 

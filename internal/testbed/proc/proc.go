@@ -186,20 +186,6 @@ func (p *Process) awaitStopped() error {
 // Tail returns the end of the child's log, "" if it has none.
 func (p *Process) Tail() string { return Tail(p.log) }
 
-// Await waits for the child's end. When ctx ends first, the child is killed. The error shows the end of its log.
-func (p *Process) Await(ctx context.Context) error {
-	select {
-	case <-p.Exited():
-	case <-ctx.Done():
-		p.Kill()
-		return fmt.Errorf("%s: %w", p.path, ctx.Err())
-	}
-	if err := p.Err(); err != nil {
-		return fmt.Errorf("%s: %w%s", p.path, err, Quote(p.Tail()))
-	}
-	return nil
-}
-
 const (
 	tailBytes = 4096
 	tailLines = 15

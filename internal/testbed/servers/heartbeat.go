@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/multidc/multidc/internal/testbed/bed"
-	"github.com/multidc/multidc/internal/testbed/proc"
 )
 
 func heartbeatKind() bed.Kind {
@@ -99,9 +98,8 @@ func runHeartbeat(set *bed.Set, dc, addr string) (bed.Process, error) {
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil { //nolint:gosec // no secret, and read under another account
 		return nil, err
 	}
-	program, _ := proc.Find("pt-heartbeat")
-	return set.Run(proc.Command{
-		Path: program, User: mariadbUser, Log: set.Path(name + ".log"),
+	return set.Run(bed.Command{
+		Kind: "heartbeat", Program: "pt-heartbeat", User: mariadbUser, Log: set.Path(name + ".log"),
 		Args: []string{"--update", "--database", "heartbeat", "--utc", "--interval", "0.5", "F=" + conf + ",h=" + host + ",P=" + port},
 	})
 }

@@ -20,6 +20,7 @@ func mariadbKind() bed.Kind {
 			{Name: "mariadbd", Package: "mariadb-server"},
 			{Name: "mariadb-install-db", Package: "mariadb-server"},
 		},
+		Image:   "mariadb:10.11",
 		Private: true,
 		Start:   startMariaDB,
 	}
@@ -180,9 +181,8 @@ func mariadbTemplate(ctx context.Context, b *bed.Bed) (string, error) {
 		if err := ownDir(dir, owner); err != nil {
 			return err
 		}
-		program, _ := proc.Find("mariadb-install-db")
-		return b.RunToEnd(ctx, proc.Command{
-			Path: program, User: mariadbUser, Log: dir + ".log", Dir: dir,
+		return b.RunToEnd(ctx, bed.Command{
+			Kind: "mariadb", Program: "mariadb-install-db", User: mariadbUser, Log: dir + ".log", Dir: dir,
 			Args: append([]string{
 				"--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", "--datadir=" + dir,
 			}, innodbFiles...),

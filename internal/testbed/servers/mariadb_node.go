@@ -32,9 +32,8 @@ func (n *mariadbNode) conf() string { return n.ring.set.Path(n.name + ".cnf") }
 func (n *mariadbNode) data() string { return n.ring.set.Path(n.name) }
 
 func (n *mariadbNode) run() (bed.Process, error) {
-	program, _ := proc.Find("mariadbd")
-	return n.ring.set.Run(proc.Command{
-		Path: program, Args: []string{"--defaults-file=" + n.conf()},
+	return n.ring.set.Run(bed.Command{
+		Kind: "mariadb", Program: "mariadbd", Args: []string{"--defaults-file=" + n.conf()},
 		Dir: n.data(), User: mariadbUser, Log: n.ring.set.Path(n.name + ".log"),
 	})
 }

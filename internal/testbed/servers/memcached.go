@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/multidc/multidc/internal/testbed/bed"
-	"github.com/multidc/multidc/internal/testbed/proc"
 )
 
 // memcachedPerDC is two, so that tests meet a pool and not just a server.
@@ -22,6 +21,7 @@ func memcachedKind() bed.Kind {
 	return bed.Kind{
 		Name:     "memcached",
 		Programs: []bed.Program{{Name: "memcached", Package: "memcached"}},
+		Image:    "memcached:1.6",
 		Private:  true,
 		Start:    startMemcached,
 	}
@@ -67,13 +67,12 @@ func exportAddrs(set *bed.Set, name, dc string, addrs []string, via map[string][
 
 func memcachedSpec(set *bed.Set, name, dc, addr string) bed.Spec {
 	start := func() (bed.Process, error) {
-		program, _ := proc.Find("memcached")
 		host, port, err := net.SplitHostPort(addr)
 		if err != nil {
 			return nil, err
 		}
-		return set.Run(proc.Command{
-			Path: program, Args: []string{"-l", host, "-p", port, "-U", "0", "-m", "64"},
+		return set.Run(bed.Command{
+			Kind: "memcached", Program: "memcached", Args: []string{"-l", host, "-p", port, "-U", "0", "-m", "64"},
 			User: "memcache", Log: set.Path(name + ".log"),
 		})
 	}

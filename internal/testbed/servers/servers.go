@@ -18,9 +18,16 @@ import (
 	"github.com/multidc/multidc/internal/testbed/bed"
 )
 
-// All returns every kind, each after those it needs.
-func All() []bed.Kind {
-	return []bed.Kind{memcachedKind(), mariadbKind(), heartbeatKind()}
+// All returns every kind, each after those it needs. Kafka comes in a version that begins as asked for; "" is the
+// default.
+func All(kafka string) ([]bed.Kind, error) {
+	version, err := kafkaVersion(kafka)
+	if err != nil {
+		return nil, err
+	}
+	return []bed.Kind{
+		memcachedKind(), mariadbKind(), heartbeatKind(), kafkaKind(version), cassandraKind(), swiftKind(),
+	}, nil
 }
 
 // decode reads a private instance's options into an Options struct. No options are the zero ones; an unknown name is

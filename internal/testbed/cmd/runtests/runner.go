@@ -22,7 +22,8 @@ const tools = ".cache/bin"
 type runner struct {
 	out io.Writer
 	options
-	servers bool // the servers that tests ask for are installed
+	servers bool     // the servers that tests ask for are installed
+	kinds   []string // those that the packages under test ask for
 }
 
 func newRunner(out io.Writer, o options) *runner { return &runner{out: out, options: o} }
@@ -39,6 +40,7 @@ func (r *runner) run(ctx context.Context) error {
 	}{
 		{"build the test bed", !r.short, r.buildTestbed},
 		{"install servers", !r.short, r.installServers},
+		{"look who needs what", !r.short, r.lookForKinds},
 		{"format", r.everything(), r.checkFormat},
 		{"vet", true, r.vet},
 		{"vet the root alone", r.everything(), r.vetRootAlone},
@@ -47,6 +49,8 @@ func (r *runner) run(ctx context.Context) error {
 		{"tests", true, r.test},
 		{"fuzz", r.long, r.fuzz},
 		{"mutants", r.long, r.mutants},
+		{"Kafka " + otherKafka, r.long && r.everything(), r.testOtherKafka},
+		{"containers", r.long && r.everything(), r.testContainers},
 	}
 	for _, step := range steps {
 		if !step.when {
@@ -153,12 +157,12 @@ func folders(patterns []string) []string {
 	return out
 }
 
-// withServers makes a command run inside the test bed, if there are servers.
+// withServers makes a command run inside a test bed of what the packages ask for.
 func (r *runner) withServers(command ...string) []string {
-	if !r.servers {
+	if !r.servers || len(r.kinds) == 0 {
 		return command
 	}
-	return append([]string{tools + "/testbed", "run", "--"}, command...)
+	return append([]string{tools + "/testbed", "run", "--only", strings.Join(r.kinds, ","), "--"}, command...)
 }
 
 // command is a child that is asked to end, and given time to clean up, when ctx ends.

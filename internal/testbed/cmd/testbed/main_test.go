@@ -200,7 +200,7 @@ func TestBadCommandLines(t *testing.T) {
 	}{
 		{nil, 2, "say install, up, or run"},
 		{[]string{"fly"}, 2, "say install, up, or run"},
-		{[]string{"up", "--only", "memcached,mongodb"}, 2, `no kind of server "mongodb": there are memcached, mariadb, heartbeat`},
+		{[]string{"up", "--only", "memcached,mongodb"}, 2, `no kind of server "mongodb": there are memcached, mariadb, heartbeat, kafka, cassandra, swift`},
 		{[]string{"up", "now"}, 2, `takes no argument "now"`},
 		{[]string{"up", "--color"}, 2, "color"},
 		{[]string{"run"}, 2, "say install, up, or run"},

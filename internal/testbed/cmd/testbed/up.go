@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
@@ -14,12 +15,17 @@ import (
 	"github.com/multidc/multidc/internal/testbed/bed"
 	"github.com/multidc/multidc/internal/testbed/control"
 	"github.com/multidc/multidc/internal/testbed/proc"
-	"github.com/multidc/multidc/internal/testbed/servers"
 )
 
+// plan is what a bed can have, and what of it is started.
+type plan struct {
+	all, start []bed.Kind
+	containers bool // everything that can comes from containers
+}
+
 // up keeps the servers until ctx ends.
-func up(ctx context.Context, kinds []bed.Kind, envFile string) error {
-	return with(ctx, kinds, func(ctx context.Context, b *bed.Bed) error {
+func up(ctx context.Context, p plan, envFile string) error {
+	return with(ctx, p, func(ctx context.Context, b *bed.Bed) error {
 		file, err := b.WriteEnv(envFile)
 		if err != nil {
 			return err
@@ -32,12 +38,12 @@ func up(ctx context.Context, kinds []bed.Kind, envFile string) error {
 }
 
 // run keeps the servers for one command. Its error is the command's, if that ended badly.
-func run(ctx context.Context, kinds []bed.Kind, command []string) error {
+func run(ctx context.Context, p plan, command []string) error {
 	path, ok := proc.Find(command[0])
 	if !ok {
 		return fmt.Errorf("there is no command %s", command[0])
 	}
-	return with(ctx, kinds, func(ctx context.Context, b *bed.Bed) error {
+	return with(ctx, p, func(ctx context.Context, b *bed.Bed) error {
 		dir, err := os.Getwd()
 		if err != nil {
 			return err
@@ -48,7 +54,11 @@ func run(ctx context.Context, kinds []bed.Kind, command []string) error {
 		if err != nil {
 			return err
 		}
-		return wait(ctx, process)
+		err = wait(ctx, process)
+		if ended := (*exec.ExitError)(nil); errors.As(err, &ended) {
+			return commandError{ended}
+		}
+		return err
 	})
 }
 
@@ -72,12 +82,9 @@ func wait(ctx context.Context, process *proc.Process) error {
 }
 
 // with makes a bed, serves its control, and ends both when do returns or the control fails.
-func with(ctx context.Context, kinds []bed.Kind, do func(context.Context, *bed.Bed) error) (err error) {
-	if err := bed.Missing(kinds...); err != nil {
-		return err
-	}
+func with(ctx context.Context, p plan, do func(context.Context, *bed.Bed) error) (err error) {
 	began := time.Now()
-	b, err := bed.Open(servers.All(), progress())
+	b, err := bed.Open(ctx, p.all, p.containers, progress())
 	if err != nil {
 		return err
 	}
@@ -91,7 +98,7 @@ func with(ctx context.Context, kinds []bed.Kind, do func(context.Context, *bed.B
 			cancel(err)
 		}
 	})
-	if err := b.Start(ctx, kinds); err != nil {
+	if err := b.Start(ctx, p.start); err != nil {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "%d servers ready in %.1f s\n", len(b.Shared.Servers()), time.Since(began).Seconds())
