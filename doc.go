@@ -2,13 +2,13 @@
 // datacenters (DCs). It holds no code: each primitive is a package of its own, and an application imports the
 // one it needs. The README says which of them exist today.
 //
-//	             readers                                   editors
-//	        GET  │      │ GET                          POST │
-//	      ┌──────▼─┐  ┌─▼──────┐     dcroute: unsafe verbs  │ and sticky clients go to the primary DC
-//	      │ DC b   │  │ DC a   │◄───────────────────────────┘
-//	      │ (sec.) │  │ (prim.)│
-//	      └──┬─────┘  └──┬─────┘
-//	   every DC has its own: memcached · SQL replicas · Kafka · Cassandra nodes · object store
+//	          readers                                   editors
+//	     GET  │      │ GET                          POST │
+//	   ┌──────▼─┐  ┌─▼──────┐     dcroute: unsafe verbs  │ and sticky clients go to the primary DC
+//	   │ DC b   │  │ DC a   │◄───────────────────────────┘
+//	   │ (sec.) │  │ (prim.)│
+//	   └──┬─────┘  └──┬─────┘
+//	every DC has its own: memcached · SQL replicas · Kafka · Cassandra nodes · object store
 //
 // # Which package for which problem
 //

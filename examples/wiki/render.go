@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"html/template"
 	"net/url"
 	"path"
@@ -19,17 +20,21 @@ import (
 // Raw HTML in Markdown is let through here, because READMEs are full of it, and cleaned at the end.
 var (
 	markdown = goldmark.New(
-		goldmark.WithExtensions(extension.GFM),
+		goldmark.WithExtensions(extension.GFM, thrift{}),
 		goldmark.WithParserOptions(parser.WithAutoHeadingID()),
 		goldmark.WithRendererOptions(html.WithUnsafe()),
 	)
 	cleaner = bluemonday.UGCPolicy()
 )
 
-// render turns a page's Markdown into HTML that is safe to show.
+// render turns a page's Markdown into HTML that is safe to show; Markdown that takes too much is shown as it is.
 func render(title, text string) (template.HTML, error) {
 	var raw bytes.Buffer
-	if err := markdown.Convert([]byte(text), &raw); err != nil {
+	switch err := convert(text, &raw); {
+	case errors.Is(err, errTooCostly):
+		return template.HTML(`<p class="note bad">This page is too intricate to be shown as anything but its source.</p>` + //nolint:gosec // escaped
+			"<pre>" + template.HTMLEscapeString(text) + "</pre>"), nil
+	case err != nil:
 		return "", err
 	}
 	fitted := fit(title, raw.Bytes())

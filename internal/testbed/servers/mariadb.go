@@ -185,6 +185,8 @@ func mariadbTemplate(ctx context.Context, b *bed.Bed) (string, error) {
 			Kind: "mariadb", Program: "mariadb-install-db", User: mariadbUser, Log: dir + ".log", Dir: dir,
 			Args: append([]string{
 				"--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", "--datadir=" + dir,
+				// In a shared one a server that starts removes the temporary tables of the others.
+				"--tmpdir=" + dir,
 			}, innodbFiles...),
 		})
 	})

@@ -88,6 +88,7 @@ func (n *mariadbNode) config() string {
 	lines := []string{
 		"[mariadbd]",
 		"datadir=" + n.data(),
+		"tmpdir=" + n.data(), // in a shared one a server that starts removes the temporary tables of the others
 		"socket=mariadb.sock",
 		"pid-file=mariadb.pid",
 		"bind-address=" + host,
