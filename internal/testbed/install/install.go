@@ -25,6 +25,9 @@ func Missing(ctx context.Context, out io.Writer, kinds []bed.Kind) error {
 	if _, err := exec.LookPath("apt-get"); err != nil {
 		return fmt.Errorf("%w\nThis is not a Debian: install the equivalents of its packages %s yourself", bed.Missing(kinds...), strings.Join(packages, " "))
 	}
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("%w\nTo install wants root: sudo apt-get install --no-install-recommends %s", bed.Missing(kinds...), strings.Join(packages, " "))
+	}
 	fmt.Fprintln(out, "installing", strings.Join(packages, " "))
 	if err := apt(ctx, packages); err != nil {
 		return err
@@ -54,8 +57,6 @@ func forbidServices() (allow func() error, err error) {
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		return func() error { return nil }, nil
-	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("installing wants root: %w", err)
 	case err != nil:
 		return nil, err
 	}

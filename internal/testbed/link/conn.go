@@ -74,13 +74,14 @@ func (c *conn) abort(reset bool) bool {
 	return true
 }
 
-// held waits until what came at that time may go on: through the latency, and as long as the link is a black hole.
+// held waits until what came at that time may go on: through the latency, and as long as the link is not open. Cut, too,
+// holds: what a black hole has swallowed must not slip through before a cut has dropped the connection.
 // It returns false when the connection was dropped meanwhile.
 func (c *conn) held(came time.Time) bool {
 	for {
 		state := c.link.State()
 		wait := time.Until(came.Add(state.Latency))
-		if state.Mode != BlackHole && wait <= 0 {
+		if state.Mode == Open && wait <= 0 {
 			return c.ctx.Err() == nil
 		}
 		if !c.pause(state, wait) {
@@ -89,10 +90,10 @@ func (c *conn) held(came time.Time) bool {
 	}
 }
 
-// pause waits for that time, for ever in a black hole, or until the link's state changes.
+// pause waits for that time, for ever in a link that is not open, or until the link's state changes.
 func (c *conn) pause(state State, wait time.Duration) bool {
 	var due <-chan time.Time
-	if state.Mode != BlackHole {
+	if state.Mode == Open {
 		timer := time.NewTimer(wait)
 		defer timer.Stop()
 		due = timer.C

@@ -188,7 +188,7 @@ func (p *Process) Tail() string { return Tail(p.log) }
 
 const (
 	tailBytes = 4096
-	tailLines = 15
+	tailLines = 30 // mariadb-install-db says why, and then at length where to ask
 )
 
 // Tail returns the last lines of a file, "" if there is none.

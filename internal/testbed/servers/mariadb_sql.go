@@ -89,10 +89,10 @@ func (n *mariadbNode) ready(ctx context.Context) error {
 }
 
 // makeAccounts makes the accounts and removes those of the installation. None of it is replicated: each server makes
-// its own, and the histories begin empty after it.
+// its own, and all histories begin empty.
 func (n *mariadbNode) makeAccounts(ctx context.Context) error {
 	statements := []string{
-		"SET SESSION sql_log_bin = 0",
+		"SET SESSION sql_log_bin = 0", "RESET MASTER", "SET GLOBAL gtid_slave_pos = ''",
 		// mariadb.sys owns the system's views.
 		"DELETE FROM mysql.global_priv WHERE User NOT IN ('root', 'mariadb.sys') OR User = ''",
 	}
@@ -104,7 +104,6 @@ func (n *mariadbNode) makeAccounts(ctx context.Context) error {
 			statements = append(statements, strings.Replace(grant, "%s", who, 1))
 		}
 	}
-	statements = append(statements, "RESET MASTER", "SET GLOBAL gtid_slave_pos = ''")
 	if err := session(ctx, "root@tcp("+n.addr+")/", func(c *sql.Conn) error { return execAll(ctx, c, statements) }); err != nil {
 		return err
 	}

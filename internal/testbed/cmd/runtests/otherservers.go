@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/multidc/multidc/internal/testbed/bed"
-	"github.com/multidc/multidc/internal/testbed/container"
 	"github.com/multidc/multidc/internal/testbed/install"
+	"github.com/multidc/multidc/internal/testbed/proc"
 )
 
 // otherKafka is the version that ./test does not use.
@@ -77,31 +77,33 @@ func (r *runner) proveContainers(ctx context.Context) (err error) {
 	})
 }
 
-// startDocker starts an engine that has nothing to do with one that may run already. Its containers share the
-// machine's network, so it needs none of its own.
+// startDocker starts an engine of its own. Its containers share the machine's network, so it needs no rules for it.
 func startDocker(ctx context.Context, dir, host string) (stop func() error, err error) {
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		return nil, err
 	}
 	cmd := exec.Command("dockerd", "--host", host, "--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"),
-		"--pidfile", filepath.Join(dir, "pid"), "--iptables=false", "--bridge=none")
+		"--pidfile", filepath.Join(dir, "pid"), "--iptables=false")
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := errors.Join(cmd.Start(), log.Close()); err != nil {
 		return nil, err
 	}
-	// An orderly end takes down the engine's mounts and helpers too.
-	stop = func() error { return errors.Join(cmd.Process.Signal(syscall.SIGTERM), cmd.Wait()) }
+	stop = func() error {
+		// An orderly end takes down the engine's helpers and mounts, but for the one of the machine's network.
+		err := errors.Join(cmd.Process.Signal(syscall.SIGTERM), cmd.Wait())
+		_ = exec.Command("umount", filepath.Join(dir, "exec", "netns", "default")).Run() // there is none if nothing ran
+		return err
+	}
 	limit, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for {
-		err := container.Healthy(limit)
+		err := quiet(limit, ".", "docker", "version")
 		if err == nil {
 			return stop, nil
 		}
 		if limit.Err() != nil {
-			said, _ := os.ReadFile(log.Name())
-			return nil, errors.Join(withOutput(err, said), stop())
+			return nil, errors.Join(fmt.Errorf("%w%s", err, proc.Quote(proc.Tail(log.Name()))), stop())
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
