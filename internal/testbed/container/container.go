@@ -89,10 +89,11 @@ func Run(image, bedDir string, c proc.Command) (*Container, error) {
 	return running, nil
 }
 
-// account is a user's numbers, which the image need not know.
+// account is a user's numbers, which the image need not know. As for a child process, only root may choose; and no name
+// means us, not whomever the image prefers, as the files are ours.
 func account(name string) (string, error) {
-	if name == "" {
-		return "", nil
+	if name == "" || os.Geteuid() != 0 {
+		return fmt.Sprintf("%d:%d", os.Getuid(), os.Getgid()), nil
 	}
 	a, err := proc.Lookup(name)
 	if err != nil {

@@ -35,9 +35,12 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// needs skips where the server's program is missing, unless servers are required.
+// needs skips where the server's program is missing, unless servers are required, and in a short run.
 func needs(t *testing.T, program string) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("-short starts no servers")
+	}
 	if _, err := exec.LookPath(program); err != nil {
 		if os.Getenv("MULTIDC_TEST_REQUIRE") == "1" {
 			t.Fatal(err)
