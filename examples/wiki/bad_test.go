@@ -35,7 +35,7 @@ func TestBadRequests(t *testing.T) {
 		"no history":           {"GET", "/history/Nothing", "", "", 404, "no page with this title"},
 		"no such route":        {"GET", "/nowhere", "", "", 404, ""},
 		"revision no number":   {"GET", "/wiki/x?revision=one", "", "", 400, "no number of a revision"},
-		"no such revision":     {"GET", "/wiki/x?revision=77", "", "", 404, ""},
+		"no such revision":     {"GET", "/wiki/x?revision=77", "", "", 404, "no revision 77"},
 		"unsupported method":   {"DELETE", "/wiki/x", "", "", 405, ""},
 		"GET on a button":      {"GET", "/_dc/cut", "", "", 405, ""},
 		"malformed escape":     {"POST", "/edit/x", form, "text=%zz", 400, "cannot be read"},

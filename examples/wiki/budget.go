@@ -15,10 +15,10 @@ import (
 // A few kilobytes of Markdown can ask for gigabytes of HTML, or hours of parsing. What follows bounds the ways that are
 // known: far beyond what people write, and well below what hurts.
 const (
-	maxDepth     = 200     // of quotes and lists in each other; the parser looks at all of them for every line
+	maxDepth     = 40      // of quotes in each other, or half as many lists; the parser looks at all of them for every line
 	maxCells     = 1 << 17 // of all tables; a row is filled up to the width of its header, however short it is
 	maxLinkText  = 4 << 20 // bytes of addresses and titles; a reference repeats its own wherever it is used
-	maxLinkSteps = 1 << 27 // bytes looked at for the ends of links; what is not closed is searched to the end of its block
+	maxLinkSteps = 1 << 26 // bytes looked at for the ends of links; what is not closed is searched to the end of its block
 )
 
 var errTooCostly = errors.New("the Markdown takes too much to render")
@@ -79,7 +79,7 @@ func (nesting) CanInterruptParagraph() bool { return true }
 
 func (nesting) CanAcceptIndentedLine() bool { return true }
 
-func (nesting) Open(parent ast.Node, _ text.Reader, _ parser.Context) (ast.Node, parser.State) {
+func (nesting) Open(parent ast.Node, _ text.Reader, _ parser.Context) (ast.Node, parser.State) { //nolint:unparam // the parser's interface
 	left := maxDepth
 	for n := parent; n != nil; n = n.Parent() {
 		spend(&left, 1)
@@ -91,18 +91,18 @@ func (nesting) Open(parent ast.Node, _ text.Reader, _ parser.Context) (ast.Node,
 type paragraphs struct{}
 
 func (paragraphs) Transform(p *ast.Paragraph, reader text.Reader, pc parser.Context) {
-	lines, left := p.Lines(), budgetOf(pc)
+	lines, left, cells := p.Lines(), budgetOf(pc), 0
 	for i := range lines.Len() {
 		at := lines.At(i)
 		line := strings.Trim(string(at.Value(reader.Source())), " \t\r\n")
 		switch {
 		case i == 0 && strings.HasPrefix(line, "["): // with each reference taken off, the rest moves up
 			spend(&left.linkSteps, lines.Len()*lines.Len())
-		case strings.Trim(line, "|:- \t") == "": // between the header and the rows
-			spend(&left.cells, (strings.Count(line, "|")+1)*(lines.Len()-i))
-			return
+		case i > 0 && strings.Trim(line, "|:- \t") == "": // maybe what is between the header and the rows
+			cells = max(cells, (strings.Count(line, "|")+1)*(lines.Len()-i))
 		}
 	}
+	spend(&left.cells, cells)
 }
 
 // linkEnds looks at what may be the end of a link's text.
@@ -110,7 +110,7 @@ type linkEnds struct{}
 
 func (linkEnds) Trigger() []byte { return []byte{']'} }
 
-func (linkEnds) Parse(block ast.Node, _ text.Reader, pc parser.Context) ast.Node {
+func (linkEnds) Parse(block ast.Node, _ text.Reader, pc parser.Context) ast.Node { //nolint:unparam // likewise
 	b := budgetOf(pc)
 	if b.block != block {
 		b.block, b.size = block, 0

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -115,4 +116,28 @@ func FuzzEnvLine(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, []string{key, value}, []string{key2, value2})
 	})
+}
+
+// What else is saved at the same time may cost the import a transaction, not its rest.
+func TestImportTriesAgain(t *testing.T) {
+	dbs, err := openEmbedded(t.Context(), config{}, io.Discard)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, dbs.close()) }()
+	require.NoError(t, createTables(t.Context(), dbs.dc(primary).write, sqlite))
+	p, conflicts := newPages(dbs, dcB), 0
+	p.classify = func(err error, _ bool) error {
+		if err == nil {
+			return nil
+		}
+		if conflicts++; conflicts == 2 {
+			require.NoError(t, dbs.heal(t.Context()))
+		}
+		return errConflict
+	}
+	require.NoError(t, dbs.cut(t.Context()))
+	im := importer{pages: p, batch: []edit{{title: "x", text: "y", imported: true}}}
+	made, err := im.save(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, made)
+	require.Equal(t, 2, conflicts)
 }

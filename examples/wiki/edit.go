@@ -88,7 +88,7 @@ func readEdit(rw http.ResponseWriter, r *http.Request, title string) (edit, erro
 	if !r.PostForm.Has("text") {
 		return edit{}, broken("The field text is missing.")
 	}
-	e := edit{title: title}
+	e := edit{title: title, base: anyBase}
 	if e.text, err = cleanText(r.PostForm.Get("text")); err != nil {
 		return edit{}, broken(err.Error())
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/multidc/multidc/internal/backoff"
 )
 
 // What an import takes in at most: enough to look real, and there within a minute also on a slow machine.
@@ -84,7 +86,7 @@ func (im *importer) flush(ctx context.Context) error {
 	if len(im.batch) == 0 {
 		return nil
 	}
-	made, err := im.pages.save(ctx, im.batch...)
+	made, err := im.save(ctx)
 	if err != nil {
 		return err
 	}
@@ -92,6 +94,22 @@ func (im *importer) flush(ctx context.Context) error {
 	im.batch = im.batch[:0]
 	im.show.at(im.seen, im.total)
 	return nil
+}
+
+// save tries again if the server has sorted out an edit, or another import, at the same time: the pages of that are
+// there now, and are left alone.
+func (im *importer) save(ctx context.Context) (made int, err error) {
+	const tries = 10
+	retry := backoff.Policy{First: 20 * time.Millisecond, Max: time.Second, Spread: 0.5}
+	for n := 1; ; n++ {
+		made, err = im.pages.save(ctx, im.batch...)
+		if !errors.Is(err, errConflict) || n == tries {
+			return made, err
+		}
+		if err := retry.Sleep(ctx, n); err != nil {
+			return 0, err
+		}
+	}
 }
 
 func (im *importer) summary(took time.Duration) string {

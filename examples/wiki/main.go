@@ -64,7 +64,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return dbs.run(ctx) })
 	for _, dc := range []string{dcA, dcB} {
-		w := newWiki(dc, dbs, sockets.otherPort(dc))
+		w := newWiki(dc, dbs, sockets)
 		group.Go(func() error { return serve(ctx, sockets.of(dc), w.handler(), log) })
 		fmt.Fprintf(out, "DC %s: http://%s/\n", dc, sockets.of(dc).Addr())
 	}

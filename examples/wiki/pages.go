@@ -130,9 +130,11 @@ func (p *pages) titles(ctx context.Context, prefix string) (list []string, err e
 // edit is what somebody wants a page to be.
 type edit struct {
 	title, text, summary string
-	base                 int64 // the revision that was edited; 0 = whichever is the newest
+	base                 int64 // the revision that was edited; 0 = there was none
 	imported             bool  // only if there is no page yet
 }
+
+const anyBase = -1 // whichever revision is the newest
 
 // save writes edits to the primary, all or none, and says how many of them changed something.
 func (p *pages) save(ctx context.Context, edits ...edit) (changed int, err error) {
@@ -164,7 +166,7 @@ func (p *pages) put(ctx context.Context, tx *sql.Tx, e edit) (changed bool, err 
 		return false, err
 	case exists && (e.imported || text == e.text):
 		return false, nil
-	case e.base != 0 && e.base != newest:
+	case e.base != anyBase && e.base != newest:
 		return false, errConflict
 	}
 	res, err := tx.ExecContext(ctx, "INSERT INTO revision (title, text, summary, dc, at, imported) VALUES (?, ?, ?, ?, ?, ?)",

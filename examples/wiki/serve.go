@@ -35,14 +35,18 @@ func (s sockets) of(dc string) net.Listener {
 	return s.b
 }
 
-// otherPort is where the other datacenter listens.
-func (s sockets) otherPort(dc string) string {
-	other := s.b
+// other is where the other datacenter listens. The host is empty if a reader of this one reaches it by the same name.
+func (s sockets) other(dc string) (host, port string) {
+	mine, other := s.a, s.b
 	if dc == dcB {
-		other = s.a
+		mine, other = other, mine
 	}
-	_, port, _ := net.SplitHostPort(other.Addr().String())
-	return port
+	here, _, _ := net.SplitHostPort(mine.Addr().String())
+	host, port, _ = net.SplitHostPort(other.Addr().String())
+	if ip := net.ParseIP(host); host == here || ip == nil || ip.IsUnspecified() {
+		host = ""
+	}
+	return host, port
 }
 
 // close closes what no server has closed.

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"testing"
 	"time"
@@ -140,6 +142,42 @@ func TestSecondEditorIsTold(t *testing.T) {
 	require.Equal(t, http.StatusOK, w.get(dcA, "/wiki/Shared?revision=1").status)
 	require.Contains(t, w.get(dcA, "/wiki/Shared?revision=1").body, "base")
 }
+
+// A form opened where a page has not arrived yet says base=0: saving it must not undo what is in the primary.
+func TestSecondAuthorIsTold(t *testing.T) {
+	w := startWiki(t, "-lag", "0s", "-import", t.TempDir())
+	form := func(text string) url.Values { return url.Values{"text": {text}, "base": {"0"}} }
+	w.shows(dcB, "/edit/New", `name="base" value="0"`)
+	require.Equal(t, http.StatusSeeOther, w.post(dcA, "/edit/New", form("first wins")).status)
+	a := w.post(dcB, "/edit/New", form("second loses"))
+	require.Equal(t, http.StatusConflict, a.status)
+	require.Contains(t, a.body, "second loses")
+	require.Contains(t, w.get(dcA, "/wiki/New").body, "first wins")
+	w.edit(dcA, "New", "whoever names no base takes the newest")
+}
+
+func TestLinkToTheOther(t *testing.T) {
+	at := func(ip string, port int) net.Listener {
+		return fakeListener{addr: &net.TCPAddr{IP: net.ParseIP(ip), Port: port}}
+	}
+	for want, s := range map[string]sockets{
+		"http://wiki.test:82/recent": {a: at("127.0.0.1", 81), b: at("127.0.0.1", 82)},
+		"http://127.0.0.2:81/recent": {a: at("127.0.0.1", 81), b: at("127.0.0.2", 81)},
+		"http://wiki.test:83/recent": {a: at("127.0.0.1", 81), b: at("::", 83)},
+		"http://[fe80::1]:84/recent": {a: at("::", 81), b: at("fe80::1", 84)},
+	} {
+		w := &wiki{dc: dcA}
+		w.otherHost, w.otherPort = s.other(dcA)
+		require.Equal(t, want, w.otherURL(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://wiki.test:81/recent", http.NoBody)))
+	}
+}
+
+type fakeListener struct {
+	net.Listener
+	addr net.Addr
+}
+
+func (l fakeListener) Addr() net.Addr { return l.addr }
 
 func TestAge(t *testing.T) {
 	for text, a := range map[string]age{

@@ -114,6 +114,9 @@ func (w *wiki) wanted(r *http.Request, title string) (rev revision, old bool, er
 		return revision{}, false, &problem{status: http.StatusBadRequest, Heading: "No such revision", Text: strconv.Quote(text) + " is no number of a revision."}
 	}
 	rev, err = w.pages.at(r.Context(), title, id)
+	if errors.Is(err, errNoPage) {
+		err = &problem{status: http.StatusNotFound, Heading: "No such revision", Text: "In datacenter " + w.dc + " this page has no revision " + text + "."}
+	}
 	return rev, true, err
 }
 

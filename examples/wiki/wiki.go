@@ -9,19 +9,23 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
 // wiki is the application of one datacenter.
 type wiki struct {
 	dc        string
+	otherHost string // empty: the one in the request
 	otherPort string
 	dbs       databases
 	pages     *pages
 }
 
-func newWiki(dc string, dbs databases, otherPort string) *wiki {
-	return &wiki{dc: dc, otherPort: otherPort, dbs: dbs, pages: newPages(dbs, dc)}
+func newWiki(dc string, dbs databases, s sockets) *wiki {
+	w := &wiki{dc: dc, dbs: dbs, pages: newPages(dbs, dc)}
+	w.otherHost, w.otherPort = s.other(dc)
+	return w
 }
 
 // handler is all routes, and what holds for all of them.
@@ -121,7 +125,10 @@ func (w *wiki) begin(r *http.Request) frame {
 func (w *wiki) otherURL(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.Host)
 	if err != nil {
-		host = r.Host
+		host = strings.Trim(r.Host, "[]")
+	}
+	if w.otherHost != "" {
+		host = w.otherHost
 	}
 	u := *r.URL
 	if r.Method == http.MethodPost {
@@ -175,9 +182,6 @@ func (w *wiki) asProblem(err error) *problem {
 	switch {
 	case errors.As(err, &p):
 		return p
-	case errors.Is(err, errNotHereYet):
-		return busy(1, "Not here yet", "The wiki's tables have not reached datacenter "+w.dc+
-			" yet. They come with the replication; try again in a moment.")
 	case errors.Is(err, errUnknownOutcome):
 		return busy(5, "Maybe saved", "The connection broke while your edit was being saved. The page's history in datacenter "+
 			primary+" will tell whether it was; saving the same text again does no harm.")
@@ -186,6 +190,9 @@ func (w *wiki) asProblem(err error) *problem {
 			" cannot reach at the moment. Nothing was changed. Reading goes on; try to save again in a while.")
 	case errors.Is(w.pages.classify(err, false), errUnavailable), errors.Is(err, context.DeadlineExceeded):
 		return busy(5, "No answer", "The database of datacenter "+w.dc+" does not answer. Try again in a while.")
+	case errors.Is(err, errNotHereYet):
+		return busy(1, "Not here yet", "The wiki's tables have not reached datacenter "+w.dc+
+			" yet. They come with the replication; try again in a moment.")
 	}
 	return &problem{status: http.StatusInternalServerError, Heading: "Something is broken", Text: err.Error()}
 }

@@ -70,11 +70,11 @@ type conn struct {
 }
 
 // authorize is called by SQLite for each action of a statement it compiles.
-func (c *conn) authorize(action sqlite.AuthorizerActionCode, arg1, arg2, _, _ string) sqlite.AuthorizerReturnCode {
+func (c *conn) authorize(action sqlite.AuthorizerActionCode, arg1, arg2, db, _ string) sqlite.AuthorizerReturnCode {
 	if c.mode == modeInternal {
 		return sqlite.AuthorizerOK
 	}
-	writes, err := judge(c.mode, action, arg1, arg2)
+	writes, err := judge(c.mode, action, arg1, arg2, db)
 	if err == nil && writes {
 		c.wrote = true
 		err = c.mayWrite()

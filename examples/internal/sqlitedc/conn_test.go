@@ -57,9 +57,12 @@ func TestRefusedStatements(t *testing.T) {
 		"SAVEPOINT s":                                        "use BeginTx",
 		"INSERT INTO t (v) VALUES (1); COMMIT":               "use BeginTx",
 		"CREATE TEMP TABLE x (v)":                            "temporary",
+		"CREATE TABLE temp.x (v)":                            "temporary",
+		"CREATE VIEW temp.x AS SELECT 1":                     "temporary",
 		"DELETE FROM multidc_log":                            "belong to sqlitedc",
 		"DROP TABLE multidc_position":                        "belong to sqlitedc",
 		"ALTER TABLE multidc_log RENAME TO mine":             "belong to sqlitedc",
+		"CREATE TRIGGER temp.x AFTER INSERT ON t BEGIN DELETE FROM t; END":              "temporary",
 		"CREATE TRIGGER x AFTER INSERT ON multidc_log BEGIN DELETE FROM t; END":         "belong to sqlitedc",
 		"CREATE TABLE Multidc_More (v)":                                                 "belong to sqlitedc",
 		"INSERT INTO t (v) SELECT name FROM pragma_table_info('t') WHERE 0 = changes()": "depends on the connection",
@@ -79,6 +82,20 @@ func TestRefusedStatements(t *testing.T) {
 	require.Zero(t, count(t, db, "SELECT count(*) FROM t"), "nothing was written")
 	require.Equal(t, 2, count(t, db, "SELECT count(*) FROM pragma_table_info('t')"), "looking at the schema is fine")
 	require.Equal(t, 1, count(t, db, "SELECT abs(random()) >= 0"), "so is chance in a read")
+}
+
+// ALTER TABLE looks at the temporary schema too, which nothing else may.
+func TestAlteredTablesAreReplayed(t *testing.T) {
+	c := open(t, t.TempDir(), 0)
+	start(t, c)
+	for _, query := range []string{
+		"CREATE TABLE t (v, w)", "INSERT INTO t VALUES (1, 2)", "ALTER TABLE t ADD COLUMN x", "ALTER TABLE t RENAME COLUMN w TO y",
+		"ALTER TABLE t DROP COLUMN x", "ALTER TABLE t RENAME TO u", "INSERT INTO u (v, y) VALUES (3, 4)",
+	} {
+		write(t, c, query)
+	}
+	caughtUp(t, c)
+	require.Equal(t, dump(t, seen(t, c, "a", "a"), "u"), dump(t, seen(t, c, "b", "b"), "u"))
 }
 
 // A trigger's body is judged when it would run.

@@ -48,7 +48,7 @@ var readingPragmas = map[string]bool{
 }
 
 // judge decides about one action of a statement that SQLite is compiling: whether it writes, and whether it may.
-func judge(m mode, action sqlite.AuthorizerActionCode, arg1, arg2 string) (writes bool, err error) {
+func judge(m mode, action sqlite.AuthorizerActionCode, arg1, arg2, db string) (writes bool, err error) {
 	switch action {
 	case sqlite.AuthSelect, sqlite.AuthRead, sqlite.AuthRecursive:
 		return false, nil
@@ -65,9 +65,17 @@ func judge(m mode, action sqlite.AuthorizerActionCode, arg1, arg2 string) (write
 		return false, refuse("BEGIN, COMMIT, ROLLBACK or SAVEPOINT as a statement", "use BeginTx, Commit and Rollback")
 	case sqlite.AuthCreateTempIndex, sqlite.AuthCreateTempTable, sqlite.AuthCreateTempTrigger, sqlite.AuthCreateTempView,
 		sqlite.AuthDropTempIndex, sqlite.AuthDropTempTable, sqlite.AuthDropTempTrigger, sqlite.AuthDropTempView:
-		return false, refuse("temporary "+arg1, "it exists on one connection only; use a table")
+		return false, refuseTemporary(arg1)
+	}
+	// CREATE TABLE temp.x has the action of a lasting one. ALTER TABLE looks for temporary triggers to be renamed.
+	if db == "temp" && (action != sqlite.AuthUpdate || arg1 != "sqlite_temp_master") {
+		return false, refuseTemporary(arg1)
 	}
 	return true, judgeWrite(m, arg1, arg2)
+}
+
+func refuseTemporary(name string) error {
+	return refuse("temporary "+name, "it exists on one connection only; use a table")
 }
 
 func judgeFunction(m mode, name string) error {
