@@ -2,6 +2,7 @@ package testservers_test
 
 import (
 	"fmt"
+	"net/http"
 	"runtime"
 	"strings"
 	"testing"
@@ -63,6 +64,30 @@ func TestClearErrors(t *testing.T) {
 	} {
 		if got := ended(t, f); got.how != "fail" || !strings.Contains(got.said, want) {
 			t.Errorf("%s, %q, want a failure with %q", got.how, got.said, want)
+		}
+	}
+}
+
+// A page in somebody's browser must not reach the control, under whatever name.
+func TestTheControlIsNotForBrowsers(t *testing.T) {
+	control := testservers.Var(t, "CONTROL")
+	for name, header := range map[string]http.Header{
+		"another origin": {"Origin": {"http://evil.example"}},
+		"another site":   {"Sec-Fetch-Site": {"cross-site"}},
+		"another name":   {"Host": {"evil.example"}},
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+control+"/v1/between/a/b/heal", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header, request.Host, request.Close = header, header.Get("Host"), true
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		if answer.StatusCode != http.StatusForbidden {
+			t.Errorf("%s: %s, want 403", name, answer.Status)
 		}
 	}
 }

@@ -149,7 +149,7 @@ func (b *Bed) Private(ctx context.Context, kindName string, options []byte) (*Se
 		return nil, err
 	}
 	if !kind.Private {
-		return nil, fmt.Errorf("there are no private instances of %s", kindName)
+		return nil, fmt.Errorf("%w: there are no private instances of %s", ErrOptions, kindName)
 	}
 	if err := b.missing(kind); err != nil {
 		return nil, err

@@ -73,7 +73,24 @@ func (c *control) routes() http.Handler {
 	mux.HandleFunc("POST /v1/between/{here}/{there}/{verb}", c.between)
 	mux.HandleFunc("POST /v1/private/{kind}", c.private)
 	mux.HandleFunc("POST /v1/lease/{kind}", c.lease)
-	return mux
+	return fromThisMachine(mux)
+}
+
+// fromThisMachine refuses what a browser sends for a page of somebody else's: the control's address is easily guessed,
+// and a page may send requests to loopback, or have a name of its own that leads there.
+func fromThisMachine(h http.Handler) http.Handler {
+	h = http.NewCrossOriginProtection().Handler(h)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, err := net.SplitHostPort(r.Host)
+		if err != nil {
+			host = r.Host
+		}
+		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			answer(w, http.StatusForbidden, map[string]string{"error": fmt.Sprintf("host %q is not this machine", r.Host)})
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // errUnknown is the error of a name that nothing has.

@@ -31,7 +31,7 @@ func (r *runner) lookForKinds(ctx context.Context) error {
 	args := append([]string{"list", "-json=ImportPath,Dir,TestGoFiles,XTestGoFiles,TestImports,XTestImports"}, r.patterns()...)
 	out, err := exec.CommandContext(ctx, "go", args...).Output()
 	if err != nil {
-		return err
+		return withOutput(err, stderr(err))
 	}
 	asked := map[string]bool{}
 	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
@@ -49,6 +49,14 @@ func (r *runner) lookForKinds(ctx context.Context) error {
 		r.kinds = append(r.kinds, kind)
 	}
 	slices.Sort(r.kinds)
+	return nil
+}
+
+// stderr is what a command said that failed.
+func stderr(err error) []byte {
+	if failed := (*exec.ExitError)(nil); errors.As(err, &failed) {
+		return failed.Stderr
+	}
 	return nil
 }
 

@@ -38,9 +38,9 @@ func (r *runner) run(ctx context.Context) error {
 		when bool
 		do   func(context.Context) error
 	}{
+		{"look who needs what", true, r.lookForKinds}, // first: a wrong pattern shows here
 		{"build the test bed", !r.short, r.buildTestbed},
 		{"install servers", !r.short, r.installServers},
-		{"look who needs what", !r.short, r.lookForKinds},
 		{"format", r.everything(), r.checkFormat},
 		{"vet", true, r.vet},
 		{"vet the root alone", r.everything(), r.vetRootAlone},

@@ -82,14 +82,14 @@ func wait(ctx context.Context, process *proc.Process) error {
 }
 
 // with makes a bed, serves its control, and ends both when do returns or the control fails.
-func with(ctx context.Context, p plan, do func(context.Context, *bed.Bed) error) (err error) {
+func with(outer context.Context, p plan, do func(context.Context, *bed.Bed) error) (err error) {
 	began := time.Now()
-	b, err := bed.Open(ctx, p.all, p.containers, progress())
+	b, err := bed.Open(outer, p.all, p.containers, progress())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(outer)
 	var serving sync.WaitGroup
 	defer serving.Wait()
 	defer cancel(nil)
@@ -102,7 +102,15 @@ func with(ctx context.Context, p plan, do func(context.Context, *bed.Bed) error)
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "%d servers ready in %.1f s\n", len(b.Shared.Servers()), time.Since(began).Seconds())
-	return do(ctx, b)
+	return errors.Join(do(ctx, b), controlFailed(ctx, outer))
+}
+
+// controlFailed is why the control ended, if it did so before anybody wanted the end.
+func controlFailed(ctx, outer context.Context) error {
+	if outer.Err() == nil {
+		return context.Cause(ctx)
+	}
+	return nil
 }
 
 // progress prints a line for each server that answers.
