@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -168,6 +169,8 @@ func (n *cassandraNode) run() (bed.Process, error) {
 		"-Dlogback.configurationFile="+n.path("conf/logback.xml"),
 		"-Dcassandra.ring_delay_ms=5000",
 		"-Dcassandra.skip_wait_for_gossip_to_settle=0",
+		// Who missed a change of the schema would ask for it after a minute only.
+		"-Dcassandra.migration_delay_ms=1000",
 		"-Djava.io.tmpdir="+n.path(""),
 		"-cp", n.path("conf")+":"+n.classpath,
 		"org.apache.cassandra.service.CassandraDaemon")
@@ -215,19 +218,33 @@ const cassandraLogging = `<configuration>
 </configuration>
 `
 
-// ready demands the first time that the node sees the other three. Started again the others may be stopped, or cut
-// off, on purpose: then its own answer is enough.
+// ready demands the first time that the node sees the other three, and sees them up. Started again the others may be
+// stopped, or cut off, on purpose: then its own answer is enough.
 func (n *cassandraNode) ready(ctx context.Context) error {
 	return n.session(func(session *gocql.Session) error {
-		var up int
-		if err := session.Query("SELECT count(*) FROM system.peers_v2").WithContext(ctx).Scan(&up); err != nil {
+		var known int
+		if err := session.Query("SELECT count(*) FROM system.peers_v2").WithContext(ctx).Scan(&known); err != nil || n.proven {
 			return err
 		}
-		if up < len(n.seeds)-1 && !n.proven {
-			return fmt.Errorf("it sees %d of the %d other nodes", up, len(n.seeds)-1)
+		if known < len(n.seeds)-1 {
+			return fmt.Errorf("it knows %d of the %d other nodes", known, len(n.seeds)-1)
 		}
-		return nil
+		return seesAllUp(ctx, session)
 	})
+}
+
+// seesAllUp reads some rows, which need not exist, at ALL: a coordinator refuses that at once if it holds one of their
+// replicas for down. The table is Cassandra's own, with three replicas, so a few keys involve every node. That nodes
+// know each other says less; a schema that is changed before they are up for each other stays behind on some.
+func seesAllUp(ctx context.Context, session *gocql.Session) error {
+	const query = "SELECT id FROM system_distributed.repair_history WHERE keyspace_name = ? AND columnfamily_name = 'ready' LIMIT 1"
+	for i := range 16 {
+		rows := session.Query(query, strconv.Itoa(i)).Consistency(gocql.All).WithContext(ctx).Iter()
+		if err := rows.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // session connects to this node and no other.
@@ -237,6 +254,9 @@ func (n *cassandraNode) session(do func(*gocql.Session) error) error {
 	config.ProtoVersion = 4
 	config.Timeout, config.ConnectTimeout = 10*time.Second, 2*time.Second
 	config.Logger = silent{}
+	// After a change of the schema the driver waits until the nodes' tables of peers agree, for a minute if they lag
+	// behind. What counts here is what a row at ALL tells, and that is tried anyway.
+	config.MaxWaitSchemaAgreement = time.Second
 	session, err := config.CreateSession()
 	if err != nil {
 		return err

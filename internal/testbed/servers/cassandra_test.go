@@ -22,6 +22,7 @@ func cassandraSession(t *testing.T, addr string) *gocql.Session {
 	config.ProtoVersion = 4
 	config.Timeout = 15 * time.Second
 	config.Consistency = gocql.LocalQuorum
+	config.MaxWaitSchemaAgreement = time.Second // rows waits for what counts
 	session, err := config.CreateSession()
 	if err != nil {
 		t.Fatalf("%s: %v", addr, err)
@@ -44,6 +45,10 @@ func rows(t *testing.T, session *gocql.Session) string {
 	cql(t, session, "CREATE KEYSPACE "+keyspace+" WITH replication = {'class': 'NetworkTopologyStrategy', 'a': 2, 'b': 2}")
 	t.Cleanup(func() { cql(t, session, "DROP KEYSPACE "+keyspace) })
 	cql(t, session, "CREATE TABLE "+keyspace+".t (k text PRIMARY KEY)")
+	awaitCassandra(t, "the table on every node", func() bool {
+		insert := session.Query("INSERT INTO " + keyspace + ".t (k) VALUES ('made')").Consistency(gocql.All)
+		return insert.WithContext(within(t, 10*time.Second)).Exec() == nil
+	})
 	return keyspace + ".t"
 }
 

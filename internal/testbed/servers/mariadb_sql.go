@@ -178,14 +178,18 @@ func oneRow(ctx context.Context, c *sql.Conn, query string) (map[string]string, 
 func eventually(ctx context.Context, try func() error) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
+	var why error
 	for {
 		err := try()
 		if err == nil {
 			return nil
 		}
+		if why == nil || ctx.Err() == nil { // a try that the end of ctx cut short says no more than that
+			why = err
+		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
+			return errors.Join(ctx.Err(), why)
 		case <-tick.C:
 		}
 	}
