@@ -27,6 +27,8 @@ var mayImport = map[string][]string{
 	"internal/testservers": {},
 	"rdbms/heartbeat":      {},
 	"rdbms/position":       {},
+	"rdbms/rdbmstest":      {"rdbms/switchover"},
+	"rdbms/switchover":     {"internal/backoff", "internal/dcname"},
 }
 
 // trees are the packages that users pick from; none imports another, not in tests either.
