@@ -47,6 +47,9 @@ func exitCode(err error) int {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return 0
 	case errors.As(err, &ended):
+		if err.Error() != ended.Error() { // something of ours went wrong besides
+			fmt.Fprintln(os.Stderr, "testbed:", err)
+		}
 		if status, ok := ended.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 			return 128 + int(status.Signal())
 		}
