@@ -90,8 +90,8 @@ func TestWaitsDouble(t *testing.T) {
 	b, now, seen := &Breaker{}, start, map[time.Duration]bool{}
 	for range 2 {
 		play(t, b, &now, "f f f")
-		for i, want := range []time.Duration{1, 2, 4, 8, 16, 30, 30, 30} {
-			want *= time.Second
+		for i, seconds := range []int{1, 2, 4, 8, 16, 30, 30, 30} {
+			want := time.Duration(seconds) * time.Second
 			wait := b.RetryIn(now)
 			seen[wait%time.Second] = true
 			if wait < want*8/10-1 || wait > want*12/10 {
