@@ -2,6 +2,9 @@
 //
 //	go run ./examples/wiki
 //
-// is a wiki in two datacenters in one process, and the place to see how the packages are wired together. Nothing of
-// this module is meant to be imported.
+// is a wiki in two datacenters in one process, and the place to see how the packages are wired together.
+//
+//	go run ./examples/replicas
+//
+// shows in a few seconds which server a read gets, and why. Nothing of this module is meant to be imported.
 package examples

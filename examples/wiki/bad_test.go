@@ -51,6 +51,8 @@ func TestBadRequests(t *testing.T) {
 		"no lag":               {"POST", "/_dc/lag", form, "lag=soon", 400, "for example"},
 		"negative lag":         {"POST", "/_dc/lag", form, "lag=-1s", 400, "want 0s to"},
 		"endless lag":          {"POST", "/_dc/lag", form, "lag=1000h", 400, "want 0s to"},
+		"primary of no DC":     {"POST", "/_dc/primary", form, "dc=c", 400, "c"},
+		"no primary":           {"POST", "/_dc/primary", form, "", 400, "No such primary"},
 		"folder no title":      {"GET", "/?in=%01", "", "", 400, "cannot be seen"},
 		"empty folder is fine": {"GET", "/?in=none", "", "", 200, "no pages below"},
 	} {
@@ -67,7 +69,7 @@ func TestBadRequests(t *testing.T) {
 
 func TestForeignSitesCannotPost(t *testing.T) {
 	w := startWiki(t, "-lag", "0s", "-import", t.TempDir())
-	for _, path := range []string{"/edit/x", "/_dc/cut", "/_dc/lag"} {
+	for _, path := range []string{"/edit/x", "/_dc/cut", "/_dc/lag", "/_dc/primary"} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.urls[dcA]+path, strings.NewReader("text=x&lag=1s"))
 		require.NoError(t, err)
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -140,6 +142,9 @@ func TestBadCommandLines(t *testing.T) {
 		"data is a file":      {append(free, "-data", file), "data directory"},
 		"data below a file":   {append(free, "-data", filepath.Join(file, "x")), "data directory"},
 		"data and servers":    {[]string{"-data", "x", "-servers", file}, "give one of them"},
+		"state of others":     {append(free, "-state", env(`{"v":1,"epoch":1,"primary":"c","primary_epoch":1,"dcs":{"c":{"pooled":true}}}`)), "DC c is the primary"},
+		"state is no state":   {append(free, "-state", file), "who is the primary"},
+		"no such folder":      {append(free, "-state", filepath.Join(file, "x", "state.json")), "who is the primary"},
 		"no env file":         {append(free, "-servers", file+".none"), "no such file"},
 		"env file is prose":   {append(free, "-servers", env("# good\n\nnot a variable\n")), "line 3"},
 		"quote not closed":    {append(free, "-servers", env("export X='a\n")), "line 1: a quote is not closed"},
@@ -160,7 +165,7 @@ func TestBadCommandLines(t *testing.T) {
 // badBed is a complete env file of servers that do not exist.
 func badBed(ca string) string {
 	var out strings.Builder
-	for _, name := range []string{"A", "A_REPLICA", "A_VIA_B", "B", "B_REPLICA", "B_VIA_A"} {
+	for _, name := range []string{"A", "A_REPLICA", "A_VIA_B", "A_REPLICA_VIA_B", "B", "B_REPLICA", "B_VIA_A", "B_REPLICA_VIA_A"} {
 		out.WriteString("export MULTIDC_TEST_MARIADB_" + name + "='app:app@tcp(127.0.0.1:1)/'\n")
 	}
 	return out.String() + "export MULTIDC_TEST_CONTROL='127.0.0.1:1'\nexport MULTIDC_TEST_CA='" + ca + "'\n"

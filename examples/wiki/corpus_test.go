@@ -1,13 +1,18 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/multidc/multidc/rdbms"
 )
 
 func titlesOf(c *corpus) (list []string) {
@@ -118,26 +123,57 @@ func FuzzEnvLine(f *testing.F) {
 	})
 }
 
-// What else is saved at the same time may cost the import a transaction, not its rest.
+// What else is saved at the same time may cost the import a transaction, not its rest. Nor may a move of the primary.
 func TestImportTriesAgain(t *testing.T) {
-	dbs, err := openEmbedded(t.Context(), config{}, io.Discard)
+	list, err := openStates(t.Context(), config{})
 	require.NoError(t, err)
-	defer func() { require.NoError(t, dbs.close()) }()
-	require.NoError(t, createTables(t.Context(), dbs.dc(primary).write, sqlite))
-	p, conflicts := newPages(dbs, dcB), 0
-	p.classify = func(err error, _ bool) error {
-		if err == nil {
-			return nil
-		}
-		if conflicts++; conflicts == 2 {
-			require.NoError(t, dbs.heal(t.Context()))
-		}
-		return errConflict
-	}
-	require.NoError(t, dbs.cut(t.Context()))
-	im := importer{pages: p, batch: []edit{{title: "x", text: "y", imported: true}}}
+	inner, err := openEmbedded(t.Context(), config{lag: time.Hour}, dcA, io.Discard)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, inner.close()) }()
+	dbs := &contended{databases: inner, conflicts: 2}
+	both, err := openSites(list, dbs, io.Discard)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, both.close(t.Context())) }()
+	require.NoError(t, createTables(t.Context(), both[0].cluster.Primary(), sqlite))
+
+	im := importer{pages: newPages(both[1]), batch: []edit{{title: "x", text: "y", imported: true}}}
 	made, err := im.save(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 1, made)
-	require.Equal(t, 2, conflicts)
+	require.Zero(t, dbs.conflicts)
+
+	moving, stop := context.WithCancel(t.Context())
+	moved := make(chan error, 1)
+	go func() { moved <- dbs.promote(moving, dcB) }() // which the lag holds up
+	require.Eventually(t, func() bool {
+		_, err := im.pages.save(t.Context(), edit{title: "z", text: "refused", base: anyBase})
+		return errors.Is(err, rdbms.ErrReadOnly)
+	}, patience, time.Millisecond)
+	time.AfterFunc(100*time.Millisecond, stop)
+	im.batch[0].title = "w"
+	made, err = im.save(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, made)
+	require.ErrorIs(t, <-moved, context.Canceled)
+}
+
+// contended sorts out the first transactions as a server does.
+type contended struct {
+	databases
+	conflicts int
+}
+
+func (c *contended) dialect() dialect {
+	if c.conflicts > 0 {
+		c.conflicts--
+		return dialect{forUpdate: " NO SUCH THING"}
+	}
+	return c.databases.dialect()
+}
+
+func (c *contended) classify(err error, commit bool) error {
+	if err != nil && strings.Contains(err.Error(), "syntax error") {
+		return errConflict
+	}
+	return c.databases.classify(err, commit)
 }

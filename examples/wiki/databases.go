@@ -2,80 +2,54 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/multidc/multidc/rdbms"
 )
 
-// databases is what the wiki needs of the databases of its two datacenters, whichever they are.
+// databases are the database servers of the two datacenters, whichever they are.
 type databases interface {
-	dc(name string) database
+	engine() rdbms.Engine                         // nil = that of MariaDB, which rdbms has
+	config(dc, primary string) rdbms.Config       // the servers as dc reaches them
+	primary() string                              // who takes the writes at the start
+	promote(ctx context.Context, dc string) error // returns when dc's server takes the writes
+	movable() bool                                // promote can do it
 	dialect() dialect
 	run(ctx context.Context) error // what replicates, until ctx ends
 	close() error
 
-	state(ctx context.Context) clusterState
+	link(ctx context.Context) linkState
 	setLag(ctx context.Context, d time.Duration) error
 	cut(ctx context.Context) error
 	heal(ctx context.Context) error
 
-	// classify wraps an error of a statement, or of a Commit, in errUnavailable or errUnknownOutcome if it is one.
+	// classify wraps an error of saving in errUnavailable or errUnknownOutcome if a connection broke, by which the
+	// statement, or the Commit, was not answered; and in errConflict if somebody else was faster.
 	classify(err error, commit bool) error
 }
 
-// database is what one datacenter's application uses.
-type database struct {
-	read     *sql.DB // near, maybe behind
-	readName string
-	write    *sql.DB // the primary's, from another DC across the link
-	age      func(context.Context) age
-}
-
-// age says how old what is read may be. The zero value is: not known.
-type age struct {
-	Known bool
-	Value time.Duration // an upper bound
-}
-
-// Current: what is read includes everything that was committed before.
-func (a age) Current() bool { return a.Known && a.Value == 0 }
-
-// String rounds upwards: it is a bound.
-func (a age) String() string {
-	if !a.Known {
-		return "unknown"
-	}
-	if a.Value < time.Minute {
-		return fmt.Sprintf("%.1f s", (a.Value + 50*time.Millisecond - 1).Seconds())
-	}
-	return (a.Value + time.Second - 1).Truncate(time.Second).String()
-}
-
-func since(t time.Time) age {
-	if t.IsZero() {
-		return age{}
-	}
-	return age{Known: true, Value: max(time.Since(t), 0)}
-}
-
-// clusterState is shown on /_dc.
-type clusterState struct {
+// linkState is shown on /_dc.
+type linkState struct {
 	Engine  string
 	Link    string // open, cut, unknown
 	Lag     time.Duration
 	LagIs   string // what the lag is a lag of
 	Problem string // why replication does not run
-	DCs     []dcState
 }
 
-// dcState is one datacenter's part of it.
-type dcState struct {
-	Name, Reads, Writes string
-	Primary             bool
-	Position, Behind    string
-	Age                 age
-	Problem             string
+// age says how old data may be: it is a bound, so it is rounded upwards.
+func age(l rdbms.Lag) string {
+	switch {
+	case !l.Known:
+		return "not known"
+	case l.Value == 0: // the primary's
+		return "current"
+	case l.Value < time.Minute:
+		return fmt.Sprintf("up to %.1f s", (l.Value + 50*time.Millisecond - 1).Seconds())
+	}
+	return "up to " + (l.Value + time.Second - 1).Truncate(time.Second).String()
 }
 
 var (

@@ -5,6 +5,8 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
+
+	"github.com/multidc/multidc/rdbms"
 )
 
 // editBody is the body of the form.
@@ -18,17 +20,13 @@ type editBody struct {
 
 func (w *wiki) editForm(rw http.ResponseWriter, r *http.Request, title string) {
 	f := w.begin(r)
-	if err := w.pages.ready(r.Context()); err != nil {
-		w.fail(rw, r, err)
-		return
-	}
 	rev, err := w.pages.page(r.Context(), title)
 	if err != nil && !errors.Is(err, errNoPage) {
 		w.fail(rw, r, err)
 		return
 	}
 	f.Heading, f.Title, f.Body = "Editing "+title, title, editBody{Text: rev.Text, Base: rev.ID, Max: maxText}
-	w.show(rw, http.StatusOK, "edit", f)
+	w.show(rw, r, http.StatusOK, "edit", f)
 }
 
 // save writes to the primary, from wherever this is, and sends the reader to the page.
@@ -43,7 +41,7 @@ func (w *wiki) save(rw http.ResponseWriter, r *http.Request, title string) {
 	case errors.Is(err, errConflict):
 		w.conflict(rw, r, e)
 	case err != nil:
-		p := w.asProblem(err)
+		p := w.asProblem(r.Context(), err)
 		p.Edited = e.text
 		w.fail(rw, r, p)
 	default:
@@ -51,18 +49,18 @@ func (w *wiki) save(rw http.ResponseWriter, r *http.Request, title string) {
 	}
 }
 
-// conflict shows the form again. What is here may be as old as the text that was edited: a new base is taken only if
-// there is one, and else another try will tell.
+// conflict shows the form again, with the page as it is in the primary: what is here may be as old as the text that was
+// edited.
 func (w *wiki) conflict(rw http.ResponseWriter, r *http.Request, e edit) {
 	f := w.begin(r)
-	rev, err := w.pages.page(r.Context(), e.title)
+	rev, err := w.pages.page(rdbms.WithPrimary(r.Context()), e.title)
 	if err != nil && !errors.Is(err, errNoPage) {
 		w.fail(rw, r, err)
 		return
 	}
 	f.Heading, f.Title = "Editing "+e.title, e.title
 	f.Body = editBody{Text: e.text, Summary: e.summary, Base: rev.ID, Max: maxText, Newer: rev.Text, Conflict: true}
-	w.show(rw, http.StatusConflict, "edit", f)
+	w.show(rw, r, http.StatusConflict, "edit", f)
 }
 
 // maxForm is a text of which every byte is escaped, and something for the rest.

@@ -6,21 +6,22 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/multidc/multidc/examples/internal/sqlitedc"
+	"github.com/multidc/multidc/rdbms"
 )
 
 // embedded is two SQLite files, one per DC.
 type embedded struct {
 	cluster *sqlitedc.Cluster
+	servers map[string][]rdbms.Server // as each DC reaches them
 	log     io.Writer
 	remove  string // the temporary directory
 }
 
-func openEmbedded(ctx context.Context, cfg config, log io.Writer) (databases, error) {
-	e := &embedded{log: log}
+func openEmbedded(ctx context.Context, cfg config, primary string, log io.Writer) (databases, error) {
+	e := &embedded{servers: map[string][]rdbms.Server{}, log: log}
 	dir := cfg.dataDir
 	if dir == "" {
 		var err error
@@ -30,37 +31,42 @@ func openEmbedded(ctx context.Context, cfg config, log io.Writer) (databases, er
 		e.remove = dir
 	}
 	var err error
-	if e.cluster, err = sqlitedc.Open(ctx, dir, dcA, dcB, cfg.lag); err != nil {
+	if e.cluster, err = sqlitedc.Open(ctx, dir, primary, otherDC(primary), cfg.lag); err != nil {
 		return nil, errors.Join(fmt.Errorf("data directory: %w", err), e.removeDir())
+	}
+	for _, from := range []string{dcA, dcB} {
+		for _, dc := range []string{dcA, dcB} {
+			k, err := e.cluster.Connector(from, dc)
+			if err != nil {
+				return nil, errors.Join(err, e.close())
+			}
+			e.servers[from] = append(e.servers[from], rdbms.Server{
+				Name: dc + ".db", DC: dc, Connector: k,
+				Encrypted: true, // it never leaves the process
+				Weight:    1,    // each DC has one file, so the primary is read too
+			})
+		}
 	}
 	return e, nil
 }
 
+func (e *embedded) engine() rdbms.Engine { return sqlitedc.Engine{} }
+
+func (e *embedded) config(dc, primary string) rdbms.Config {
+	return rdbms.Config{Name: "wiki", Primary: primary + ".db", Servers: e.servers[dc]}
+}
+
+func (e *embedded) primary() string { return e.cluster.Primary() }
+
+func (e *embedded) promote(ctx context.Context, dc string) error {
+	return e.cluster.SetPrimary(ctx, dc)
+}
+
+func (e *embedded) movable() bool { return true }
+
 func (e *embedded) dialect() dialect { return sqlite }
 
-func (e *embedded) dc(name string) database {
-	read, err := e.cluster.DB(name, name)
-	if err != nil {
-		panic(err) // the names are constants
-	}
-	write, err := e.cluster.DB(name, primary)
-	if err != nil {
-		panic(err)
-	}
-	return database{
-		read: read, readName: "SQLite file " + name + ".db", write: write,
-		age: func(context.Context) age { return e.age(name, e.cluster.UpTo(name)) },
-	}
-}
-
-func (e *embedded) age(dc string, upTo time.Time) age {
-	if dc == primary {
-		return age{Known: true}
-	}
-	return since(upTo)
-}
-
-// run replays a onto b. If the two have diverged the wiki goes on with what each has; /_dc says so.
+// run replays the primary onto the other. If the two have diverged the wiki goes on with what each has; /_dc says so.
 func (e *embedded) run(ctx context.Context) error {
 	err := e.cluster.Run(ctx)
 	if errors.Is(err, sqlitedc.ErrDiverged) {
@@ -70,10 +76,10 @@ func (e *embedded) run(ctx context.Context) error {
 	return err
 }
 
-func (e *embedded) state(ctx context.Context) clusterState {
-	out := clusterState{
+func (e *embedded) link(ctx context.Context) linkState {
+	out := linkState{
 		Engine: "SQLite, embedded", Link: "open",
-		LagIs: "A transaction is replayed in b this long after its commit in a",
+		LagIs: "A transaction is replayed in the other datacenter this long after its commit in the primary",
 	}
 	s, err := e.cluster.State(ctx)
 	if err != nil {
@@ -85,12 +91,6 @@ func (e *embedded) state(ctx context.Context) clusterState {
 	}
 	if s.Err != nil {
 		out.Problem = s.Err.Error()
-	}
-	for _, d := range s.DCs {
-		out.DCs = append(out.DCs, dcState{
-			Name: d.DC, Primary: d.DC == s.Primary, Reads: d.DC + ".db", Writes: s.Primary + ".db",
-			Position: "statement " + strconv.FormatInt(d.Position, 10), Behind: strconv.FormatInt(d.Behind, 10), Age: e.age(d.DC, d.UpTo),
-		})
 	}
 	return out
 }

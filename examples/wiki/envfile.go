@@ -7,15 +7,43 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/go-sql-driver/mysql"
 )
 
 // testBed is what the wiki takes from a test bed's env file.
 type testBed struct {
-	primaryA, replicaA string // DSNs within DC a
-	primaryB, replicaB string // and DC b
-	aViaB, bViaA       string // each primary as the other DC reaches it, through the link
-	ca                 string // file: who signs the servers' certificates
-	control            string // host:port
+	dsns    map[string]string // by variable
+	ca      string            // file: who signs the servers' certificates
+	control string            // host:port
+}
+
+// bedServer is one of its database servers.
+type bedServer struct{ name, dc, variable string }
+
+var bedServers = []bedServer{
+	{"mariadb-a", dcA, "MARIADB_A"}, {"mariadb-a-replica", dcA, "MARIADB_A_REPLICA"},
+	{"mariadb-b", dcB, "MARIADB_B"}, {"mariadb-b-replica", dcB, "MARIADB_B_REPLICA"},
+}
+
+// from is the variable that says how a DC reaches the server: through the link if it stands in the other.
+func (b bedServer) from(dc string) string {
+	if dc == b.dc {
+		return b.variable
+	}
+	return b.variable + "_VIA_" + strings.ToUpper(dc)
+}
+
+// reach says how a DC reaches a server, whose database is the wiki's.
+func (t testBed) reach(b bedServer, dc string) (*mysql.Config, error) {
+	c, err := mysql.ParseDSN(t.dsns[b.from(dc)])
+	if err != nil {
+		return nil, fmt.Errorf("%s%s: %w", envPrefix, b.from(dc), err)
+	}
+	c.DBName = wikiDatabase
+	c.Timeout, c.ReadTimeout, c.WriteTimeout = patient, patient, patient
+	c.Logger = &mysql.NopLogger{} // every error is also returned
+	return c, nil
 }
 
 const envPrefix = "MULTIDC_TEST_"
@@ -86,15 +114,17 @@ func unquote(s string) (string, error) {
 }
 
 func newTestBed(vars map[string]string) (testBed, error) {
-	var bed testBed
 	var missing []string
-	for name, field := range map[string]*string{
-		"MARIADB_A": &bed.primaryA, "MARIADB_A_REPLICA": &bed.replicaA, "MARIADB_A_VIA_B": &bed.aViaB,
-		"MARIADB_B": &bed.primaryB, "MARIADB_B_REPLICA": &bed.replicaB, "MARIADB_B_VIA_A": &bed.bViaA,
-		"CA": &bed.ca, "CONTROL": &bed.control,
-	} {
-		if *field = vars[envPrefix+name]; *field == "" {
+	take := func(name string) string {
+		if vars[envPrefix+name] == "" {
 			missing = append(missing, envPrefix+name)
+		}
+		return vars[envPrefix+name]
+	}
+	bed := testBed{dsns: map[string]string{}, ca: take("CA"), control: take("CONTROL")}
+	for _, b := range bedServers {
+		for _, dc := range []string{dcA, dcB} {
+			bed.dsns[b.from(dc)] = take(b.from(dc))
 		}
 	}
 	if len(missing) > 0 {

@@ -20,6 +20,7 @@ type config struct {
 	lagSet       bool   // -lag was given
 	dataDir      string // "" = a temporary one
 	servers      string // "" = embedded databases
+	state        string // file that says who is the primary; "" = in memory
 }
 
 var errHelp = flag.ErrHelp
@@ -29,14 +30,18 @@ func parseFlags(args []string, out io.Writer) (config, error) {
 	var cfg config
 	set := flag.NewFlagSet("wiki", flag.ContinueOnError)
 	set.SetOutput(out)
-	set.StringVar(&cfg.addrA, "a", "127.0.0.1:8081", "`address` of datacenter a, the primary")
+	set.StringVar(&cfg.addrA, "a", "127.0.0.1:8081", "`address` of datacenter a")
 	set.StringVar(&cfg.addrB, "b", "127.0.0.1:8082", "`address` of datacenter b")
 	set.StringVar(&cfg.importDir, "import", "", "import the Markdown and text files of `DIR` (default: the documentation of Go and its modules)")
-	set.DurationVar(&cfg.lag, "lag", 300*time.Millisecond, "how far b follows behind a; with -servers the latency of the link, left as it is unless given")
+	set.DurationVar(&cfg.lag, "lag", 300*time.Millisecond, "how far one datacenter follows behind the other; with -servers the latency of the link, left as it is unless given")
 	set.StringVar(&cfg.dataDir, "data", "", "keep the embedded databases in `DIR` (default: a temporary one)")
 	set.StringVar(&cfg.servers, "servers", "", "use the MariaDB servers of the test bed whose `ENVFILE` this is")
+	set.StringVar(&cfg.state, "state", "", "`FILE` that says which datacenter is the primary; the wiki follows it when it changes (default: in the -data directory, else in memory)")
 	if err := set.Parse(args); err != nil {
 		return config{}, err
+	}
+	if cfg.state == "" && cfg.dataDir != "" {
+		cfg.state = filepath.Join(cfg.dataDir, "state.json")
 	}
 	set.Visit(func(f *flag.Flag) { cfg.lagSet = cfg.lagSet || f.Name == "lag" })
 	if set.NArg() > 0 {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/multidc/multidc/internal/backoff"
+	"github.com/multidc/multidc/rdbms"
 )
 
 // What an import takes in at most: enough to look real, and there within a minute also on a slow machine.
@@ -97,13 +98,13 @@ func (im *importer) flush(ctx context.Context) error {
 }
 
 // save tries again if the server has sorted out an edit, or another import, at the same time: the pages of that are
-// there now, and are left alone.
+// there now, and are left alone. Also while the primary moves.
 func (im *importer) save(ctx context.Context) (made int, err error) {
 	const tries = 10
 	retry := backoff.Policy{First: 20 * time.Millisecond, Max: time.Second, Spread: 0.5}
 	for n := 1; ; n++ {
 		made, err = im.pages.save(ctx, im.batch...)
-		if !errors.Is(err, errConflict) || n == tries {
+		if !errors.Is(err, errConflict) && !errors.Is(err, rdbms.ErrReadOnly) || n == tries {
 			return made, err
 		}
 		if err := retry.Sleep(ctx, n); err != nil {

@@ -3,9 +3,10 @@
 //
 //	go run ./examples/wiki
 //
-// serves DC a, the primary, on http://127.0.0.1:8081 and DC b on http://127.0.0.1:8082. Readers read what is near them;
-// edits go to the primary, from DC b across the link. Without -servers the databases are two SQLite files of which one
-// follows the other; with it they are the MariaDB servers of a test bed. On /_dc the link can be slowed, cut and healed.
+// serves DC a, at first the primary, on http://127.0.0.1:8081 and DC b on http://127.0.0.1:8082. Readers read what is near
+// them; edits go to the primary, from the other DC across the link. Without -servers the databases are two SQLite files of
+// which one follows the other; with it they are the MariaDB servers of a test bed. On /_dc the link can be slowed, cut and
+// healed, and the primary moved; /_dc/databases says what a DC knows of the servers.
 package main
 
 import (
@@ -29,11 +30,8 @@ func main() {
 	}
 }
 
-// The two datacenters. Writes happen in the primary.
-const (
-	dcA, dcB = "a", "b"
-	primary  = dcA
-)
+// The two datacenters.
+const dcA, dcB = "a", "b"
 
 // run is the whole program. It returns nil when ctx ends.
 func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
@@ -51,33 +49,49 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 		return err
 	}
 	defer sockets.close()
-	dbs, err := openDatabases(ctx, cfg, log)
+	states, err := openStates(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	dbs, err := openDatabases(ctx, cfg, states, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, dbs.close()) }()
-	if err := createTables(ctx, dbs.dc(primary).write, dbs.dialect()); err != nil {
+	sites, err := openSites(states, dbs, log) //nolint:contextcheck // no I/O
+	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, sites.close(ctx)) }()
 
-	// One wiki per DC, and what runs beside them. The first that fails ends all.
+	// What watches and replicates, and, once the tables are there, one wiki per DC. The first that fails ends all.
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return dbs.run(ctx) })
-	for _, dc := range []string{dcA, dcB} {
-		w := newWiki(dc, dbs, sockets)
-		group.Go(func() error { return serve(ctx, sockets.of(dc), w.handler(), log) })
-		fmt.Fprintf(out, "DC %s: http://%s/\n", dc, sockets.of(dc).Addr())
+	for _, s := range sites {
+		group.Go(func() error { return s.run(ctx) })
 	}
 	group.Go(func() error {
-		return importCorpus(ctx, cfg, newPages(dbs, primary), newProgress(out))
+		if err := createTables(ctx, sites[0].cluster.Primary(), dbs.dialect()); err != nil {
+			return err
+		}
+		for _, s := range sites {
+			w := newWiki(s, sites, sockets)
+			group.Go(func() error { return serve(ctx, sockets.of(s.dc), w.handler(), log) })
+			fmt.Fprintf(out, "DC %s: http://%s/\n", s.dc, sockets.of(s.dc).Addr())
+		}
+		return importCorpus(ctx, cfg, newPages(sites[0]), newProgress(out))
 	})
 	return group.Wait()
 }
 
 // openDatabases opens the databases of both DCs: of a test bed, or embedded.
-func openDatabases(ctx context.Context, cfg config, log io.Writer) (databases, error) {
-	if cfg.servers != "" {
-		return openMariaDB(ctx, cfg)
+func openDatabases(ctx context.Context, cfg config, states states, log io.Writer) (databases, error) {
+	primary, err := states.primary(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return openEmbedded(ctx, cfg, log)
+	if cfg.servers != "" {
+		return openMariaDB(ctx, cfg, primary)
+	}
+	return openEmbedded(ctx, cfg, primary, log)
 }

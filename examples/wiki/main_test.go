@@ -21,7 +21,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 30 * time.Second
+const (
+	patience = 30 * time.Second
+	tick     = 10 * time.Millisecond
+)
 
 // running is a wiki that a test has started.
 type running struct {
@@ -98,7 +101,7 @@ func (r *running) printed() string {
 // imported waits for the end of the import.
 func (r *running) imported() {
 	r.tb.Helper()
-	require.Eventually(r.tb, func() bool { return strings.Contains(r.printed(), "imported ") }, patience, 10*time.Millisecond, r.printed())
+	require.Eventually(r.tb, func() bool { return strings.Contains(r.printed(), "imported ") }, patience, tick, r.printed())
 }
 
 // answer is one response, read to its end.
@@ -149,7 +152,7 @@ func (r *running) shows(dc, path, text string) {
 	require.Eventually(r.tb, func() bool {
 		last = r.get(dc, path)
 		return last.status == http.StatusOK && strings.Contains(last.body, text)
-	}, patience, 10*time.Millisecond, "%s in %s never shows %q", path, dc, text)
+	}, patience, tick, "%s in %s never shows %q", path, dc, text)
 }
 
 // health is /healthz, decoded.
@@ -165,7 +168,16 @@ func (r *running) aged(dc string, older bool, seconds float64) {
 	require.Eventually(r.tb, func() bool {
 		h := r.health(dc)
 		return h.AgeSeconds != nil && (*h.AgeSeconds > seconds) == older
-	}, patience, 10*time.Millisecond)
+	}, patience, tick)
+}
+
+// readsNear waits until a DC reads a server of its own: at the start it does not know yet how old that one's data is.
+func (r *running) readsNear(dc string) {
+	r.tb.Helper()
+	require.Eventually(r.tb, func() bool {
+		name := r.health(dc).Database
+		return strings.HasPrefix(name, dc+".db") || strings.HasPrefix(name, "mariadb-"+dc)
+	}, patience, tick)
 }
 
 // docs makes a directory to import, of file names and contents.

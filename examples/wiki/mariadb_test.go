@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/multidc/multidc/internal/testservers"
+	"github.com/multidc/multidc/rdbms/switchover"
 )
 
 func TestStoryOnMariaDB(t *testing.T) {
@@ -24,7 +26,8 @@ func TestStoryOnMariaDB(t *testing.T) {
 	dir := docs(t, map[string]string{"guide/README.md": "# Guide\n\nSee [the other](other.md#part) one.", "guide/other.txt": "plain <text>"})
 	w := startWiki(t, "-servers", env, "-import", dir)
 	story(t, w)
-	require.Contains(t, w.get(dcB, "/").body, "MariaDB replica of b")
+	require.Contains(t, w.get(dcB, "/").body, "from mariadb-b")
+	require.Equal(t, http.StatusConflict, w.post(dcB, "/_dc/primary", url.Values{"dc": {dcB}}).status, "the servers are their operator's")
 
 	// The whole range of titles and texts arrives as it was.
 	title, text := "Zürich 🏔 %?#&+ 'x' ", "é 🏔 'quoted' \\ \"double\""
@@ -48,7 +51,8 @@ func TestStoryOnMariaDB(t *testing.T) {
 	_, err = admin.ExecContext(t.Context(), "RENAME TABLE heartbeat.heartbeat TO heartbeat.gone")
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return w.health(dcB).AgeSeconds == nil }, patience, 10*time.Millisecond)
-	require.Contains(t, w.get(dcB, "/recent").body, "<strong>not known</strong>")
+	w.shows(dcB, "/recent", "<strong>not known</strong>")
+	w.shows(dcB, "/_dc/databases", "no heartbeat table")
 	require.True(t, w.health(dcB).OK)
 }
 
@@ -81,7 +85,6 @@ func TestEditsAtOnceOnMariaDB(t *testing.T) {
 
 func TestMariaDBErrorsMeanWhatTheyMean(t *testing.T) {
 	m := &mariaDB{}
-	require.NoError(t, m.classify(nil, true))
 	for _, lost := range []error{driver.ErrBadConn, mysql.ErrInvalidConn, io.ErrUnexpectedEOF, context.DeadlineExceeded, os.ErrDeadlineExceeded} {
 		require.ErrorIs(t, m.classify(lost, false), errUnavailable)
 		require.ErrorIs(t, m.classify(lost, true), errUnknownOutcome, "who knows")
@@ -89,4 +92,37 @@ func TestMariaDBErrorsMeanWhatTheyMean(t *testing.T) {
 	require.ErrorIs(t, m.classify(&mysql.MySQLError{Number: 1213}, false), errConflict)
 	syntax := &mysql.MySQLError{Number: 1064}
 	require.Equal(t, error(syntax), m.classify(syntax, true))
+}
+
+// The operator switches the servers and then the state, and the wiki follows. In between it is read-only.
+func TestWikiFollowsSwitchedServers(t *testing.T) {
+	ring := testservers.MariaDB(t, testservers.MariaDBOptions{Heartbeat: true})
+	state := filepath.Join(t.TempDir(), "state.json")
+	w := startWiki(t, "-servers", ring.EnvFile(), "-state", state, "-import", t.TempDir())
+	w.imported()
+	w.edit(dcB, "Switched", "saved in a")
+	setReadOnly := func(variable string, on int) {
+		admin, err := sql.Open("mysql", ring.Var(variable))
+		require.NoError(t, err)
+		defer func() { require.NoError(t, admin.Close()) }()
+		_, err = admin.ExecContext(t.Context(), "SET GLOBAL read_only = ?", on)
+		require.NoError(t, err)
+	}
+	setReadOnly("MARIADB_A_ADMIN", 1)
+	w.refuses(dcA, "/edit/Other", "server mariadb-a is read-only")
+	w.refuses(dcB, "/edit/Other", "server mariadb-a is read-only")
+	w.shows(dcB, "/wiki/Switched", "saved in a")
+	setReadOnly("MARIADB_B_ADMIN", 0)
+	command, err := switchover.New(switchover.NewFile(state), &switchover.Options{DC: dcA})
+	require.NoError(t, err)
+	_, err = command.Update(t.Context(), func(d *switchover.Doc) error {
+		d.Primary = dcB
+		return nil
+	})
+	require.NoError(t, err)
+	w.primaryIs(dcB)
+	w.edit(dcA, "Switched", "saved in b")
+	w.shows(dcB, "/wiki/Switched", "saved in b")
+	w.shows(dcA, "/wiki/Switched", "saved in b")
+	w.shows(dcA, "/_dc/databases", "primary mariadb-b")
 }

@@ -6,22 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"time"
+
+	"github.com/multidc/multidc/rdbms"
 )
 
 // pages reads and writes the wiki as one datacenter's application does: it reads near, and writes to the primary.
-type pages struct {
-	dc       string
-	db       database
-	dialect  dialect
-	classify func(err error, commit bool) error
-	here     atomic.Bool // the tables have arrived in this DC
-}
+type pages struct{ *site }
 
-func newPages(dbs databases, dc string) *pages {
-	return &pages{dc: dc, db: dbs.dc(dc), dialect: dbs.dialect(), classify: dbs.classify}
-}
+func newPages(s *site) *pages { return &pages{s} }
 
 // revision is one version of a page.
 type revision struct {
@@ -36,23 +29,15 @@ type revision struct {
 }
 
 var (
-	errNoPage     = errors.New("there is no such page")
-	errNotHereYet = errors.New("nothing has reached this datacenter yet")
-	errConflict   = errors.New("somebody else has changed the page since")
+	errNoPage   = errors.New("there is no such page")
+	errConflict = errors.New("somebody else has changed the page since")
 )
 
-// ready fails until the tables have been replicated here.
-func (p *pages) ready(ctx context.Context) error {
-	if p.here.Load() {
-		return nil
-	}
+// tablesMissing: they have not been replicated to where this request reads.
+func (p *pages) tablesMissing(ctx context.Context) bool {
 	var n int
-	err := p.db.read.QueryRowContext(ctx, "SELECT 1 FROM page LIMIT 1").Scan(&n)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return fmt.Errorf("%w: %w", errNotHereYet, err)
-	}
-	p.here.Store(true)
-	return nil
+	err := p.cluster.Replica().QueryRowContext(ctx, "SELECT 1 FROM page LIMIT 1").Scan(&n)
+	return err != nil && !errors.Is(err, sql.ErrNoRows)
 }
 
 const selectHead = "SELECT id, title, summary, dc, at, imported, octet_length(text) FROM revision "
@@ -71,7 +56,7 @@ func (p *pages) at(ctx context.Context, title string, id int64) (revision, error
 
 func (p *pages) one(ctx context.Context, query string, args ...any) (r revision, err error) {
 	var at int64
-	err = p.db.read.QueryRowContext(ctx, query, args...).Scan(&r.ID, &r.Title, &r.Text, &r.Summary, &r.DC, &at, &r.Imported)
+	err = p.cluster.Replica().QueryRowContext(ctx, query, args...).Scan(&r.ID, &r.Title, &r.Text, &r.Summary, &r.DC, &at, &r.Imported)
 	if errors.Is(err, sql.ErrNoRows) {
 		return revision{}, errNoPage
 	}
@@ -90,7 +75,7 @@ func (p *pages) recent(ctx context.Context) ([]revision, error) {
 }
 
 func (p *pages) list(ctx context.Context, query string, args ...any) (list []revision, err error) {
-	rows, err := p.db.read.QueryContext(ctx, query, args...)
+	rows, err := p.cluster.Replica().QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +94,7 @@ func (p *pages) list(ctx context.Context, query string, args ...any) (list []rev
 
 // titles lists the titles that begin with prefix, in order.
 func (p *pages) titles(ctx context.Context, prefix string) (list []string, err error) {
-	rows, err := p.db.read.QueryContext(ctx,
+	rows, err := p.cluster.Replica().QueryContext(ctx,
 		"SELECT title FROM page WHERE title >= ? AND title < ? ORDER BY title", prefix, prefix+"\U0010FFFF")
 	if err != nil {
 		return nil, err
@@ -138,28 +123,28 @@ const anyBase = -1 // whichever revision is the newest
 
 // save writes edits to the primary, all or none, and says how many of them changed something.
 func (p *pages) save(ctx context.Context, edits ...edit) (changed int, err error) {
-	tx, err := p.db.write.BeginTx(ctx, nil)
+	tx, err := p.cluster.Primary().BeginTx(ctx, nil)
 	if err != nil {
-		return 0, p.classify(err, false)
+		return 0, p.failed(err, false)
 	}
 	for _, e := range edits {
 		ok, err := p.put(ctx, tx, e)
 		if err != nil {
 			_ = tx.Rollback() // where the connection is lost, so is the transaction
-			return 0, p.classify(err, false)
+			return 0, p.failed(err, false)
 		}
 		if ok {
 			changed++
 		}
 	}
-	return changed, p.classify(tx.Commit(), true)
+	return changed, p.failed(tx.Commit(), true)
 }
 
 func (p *pages) put(ctx context.Context, tx *sql.Tx, e edit) (changed bool, err error) {
 	var newest int64
 	var text string
 	err = tx.QueryRowContext(ctx, "SELECT r.id, r.text FROM page p JOIN revision r ON r.id = p.revision WHERE p.title = ?"+
-		p.dialect.forUpdate, e.title).Scan(&newest, &text)
+		p.dbs.dialect().forUpdate, e.title).Scan(&newest, &text)
 	exists := err == nil
 	switch {
 	case err != nil && !errors.Is(err, sql.ErrNoRows):
@@ -184,4 +169,21 @@ func (p *pages) put(ctx context.Context, tx *sql.Tx, e edit) (changed bool, err 
 	}
 	_, err = tx.ExecContext(ctx, query, id, e.title)
 	return err == nil, err
+}
+
+// failed says what an error of saving means: errUnavailable, errUnknownOutcome, errConflict, a *rdbms.ReadOnlyError, or
+// something else.
+func (p *pages) failed(err error, commit bool) error {
+	switch {
+	case err == nil, errors.Is(err, errConflict), errors.Is(err, rdbms.ErrReadOnly):
+		return err
+	case errors.Is(err, rdbms.ErrUnavailable), errors.Is(err, rdbms.ErrOverloaded): // nothing was sent
+		return fmt.Errorf("%w: %w", errUnavailable, err)
+	}
+	return p.dbs.classify(err, commit)
+}
+
+// lost reports whether a read has failed because no server answered.
+func lost(err error) bool {
+	return errors.Is(err, rdbms.ErrUnavailable) || errors.Is(err, rdbms.ErrOverloaded) || errors.Is(err, context.DeadlineExceeded)
 }

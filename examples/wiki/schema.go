@@ -3,7 +3,12 @@ package main
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"time"
+
+	"github.com/multidc/multidc/internal/backoff"
+	"github.com/multidc/multidc/rdbms"
 )
 
 // dialect is where SQLite and MariaDB differ, in this wiki.
@@ -30,8 +35,22 @@ var mariadb = dialect{forUpdate: " FOR UPDATE", tables: []string{
 	`CREATE TABLE IF NOT EXISTS page (title VARBINARY(255) PRIMARY KEY, revision BIGINT NOT NULL) CHARACTER SET utf8mb4`,
 }}
 
-// createTables makes the wiki's tables in the primary; they replicate as everything else does.
+// createTables makes the wiki's tables in the primary; they replicate as everything else does. It waits while nobody takes
+// writes, as at the start when the primary was moved just before the end.
 func createTables(ctx context.Context, db *sql.DB, d dialect) error {
+	retry := backoff.Policy{First: 10 * time.Millisecond, Max: time.Second, Spread: 0.2}
+	for n := 1; ; n++ {
+		err := tryTables(ctx, db, d)
+		if !errors.Is(err, rdbms.ErrReadOnly) {
+			return err
+		}
+		if retry.Sleep(ctx, n) != nil {
+			return err
+		}
+	}
+}
+
+func tryTables(ctx context.Context, db *sql.DB, d dialect) error {
 	for _, statement := range d.tables {
 		if _, err := db.ExecContext(ctx, statement); err != nil {
 			return fmt.Errorf("create the wiki's tables: %w", err)

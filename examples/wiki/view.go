@@ -27,10 +27,6 @@ type homeBody struct {
 // home says what this is, and lists the pages, folder by folder.
 func (w *wiki) home(rw http.ResponseWriter, r *http.Request) {
 	f := w.begin(r)
-	if err := w.pages.ready(r.Context()); err != nil {
-		w.fail(rw, r, err)
-		return
-	}
 	folder := strings.Trim(r.URL.Query().Get("in"), "/")
 	prefix := ""
 	f.Heading = "Wiki"
@@ -47,7 +43,7 @@ func (w *wiki) home(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f.Body = homeBody{Folder: folder, Crumbs: crumbs(folder + "/"), Entries: group(titles, prefix), Total: len(titles)}
-	w.show(rw, http.StatusOK, "home", f)
+	w.show(rw, r, http.StatusOK, "home", f)
 }
 
 // group makes one entry of all pages with the same next part of their titles. Titles come in order of their bytes, in
@@ -96,14 +92,11 @@ func (w *wiki) view(rw http.ResponseWriter, r *http.Request, title string) {
 		return
 	}
 	f.Heading, f.Title, f.Body = title, title, pageBody{Revision: rev, HTML: html, Old: old}
-	w.show(rw, http.StatusOK, "page", f)
+	w.show(rw, r, http.StatusOK, "page", f)
 }
 
 // wanted reads the newest revision, or the one the query names.
 func (w *wiki) wanted(r *http.Request, title string) (rev revision, old bool, err error) {
-	if err := w.pages.ready(r.Context()); err != nil {
-		return revision{}, false, err
-	}
 	text := r.URL.Query().Get("revision")
 	if text == "" {
 		rev, err = w.pages.page(r.Context(), title)

@@ -11,21 +11,31 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/multidc/multidc/rdbms"
 )
 
 // wiki is the application of one datacenter.
 type wiki struct {
-	dc        string
+	*site
+
+	both      sites  // to be shown
 	otherHost string // empty: the one in the request
 	otherPort string
-	dbs       databases
 	pages     *pages
 }
 
-func newWiki(dc string, dbs databases, s sockets) *wiki {
-	w := &wiki{dc: dc, dbs: dbs, pages: newPages(dbs, dc)}
-	w.otherHost, w.otherPort = s.other(dc)
+func newWiki(s *site, both sites, sockets sockets) *wiki {
+	w := &wiki{site: s, both: both, pages: newPages(s)}
+	w.otherHost, w.otherPort = sockets.other(s.dc)
 	return w
+}
+
+func otherDC(dc string) string {
+	if dc == dcA {
+		return dcB
+	}
+	return dcA
 }
 
 // handler is all routes, and what holds for all of them.
@@ -39,6 +49,8 @@ func (w *wiki) handler() http.Handler {
 	mux.HandleFunc("GET /recent", w.recent)
 	mux.HandleFunc("GET /healthz", w.health)
 	mux.HandleFunc("GET /_dc", w.dcs)
+	mux.HandleFunc("GET /_dc/databases", w.databases)
+	mux.HandleFunc("POST /_dc/primary", w.setPrimary)
 	mux.HandleFunc("POST /_dc/lag", w.setLag)
 	mux.HandleFunc("POST /_dc/cut", w.cut)
 	mux.HandleFunc("POST /_dc/heal", w.heal)
@@ -59,7 +71,7 @@ func (w *wiki) everywhere(next http.Handler) http.Handler {
 		h.Set("Cache-Control", "no-cache")
 		ctx, cancel := context.WithTimeout(r.Context(), requestTime)
 		defer cancel()
-		next.ServeHTTP(rw, r.WithContext(ctx))
+		next.ServeHTTP(rw, r.WithContext(rdbms.WithScope(ctx))) // one server for all reads of a request
 	})
 }
 
@@ -78,11 +90,11 @@ func (w *wiki) titled(h func(http.ResponseWriter, *http.Request, string)) http.H
 //go:embed templates/*.html templates/style.css
 var files embed.FS
 
-var templates = parseTemplates("home", "page", "edit", "history", "recent", "dc", "problem")
+var templates = parseTemplates("home", "page", "edit", "history", "recent", "dc", "databases", "problem")
 
 func parseTemplates(names ...string) map[string]*template.Template {
 	funcs := template.FuncMap{
-		"url": urlOf, "crumbs": crumbs, "last": lastPart,
+		"url": urlOf, "crumbs": crumbs, "last": lastPart, "age": age, "join": strings.Join,
 		"time": func(t time.Time) string { return t.Format("2 Jan 2006, 15:04:05 UTC") },
 		"iso":  func(t time.Time) string { return t.Format(time.RFC3339) },
 	}
@@ -105,21 +117,12 @@ type frame struct {
 	Title       string // of the wiki page it is about, or empty
 	OtherURL    string // the same in the other datacenter
 	OtherDC     string
-	Database    string
-	Age         age
+	Served      rdbms.Served
 	Body        any
 }
 
-// begin notes what a page is read from, before it is read: so what the footer says is true of it.
 func (w *wiki) begin(r *http.Request) frame {
-	other := dcB
-	if w.dc == dcB {
-		other = dcA
-	}
-	return frame{
-		DC: w.dc, Primary: primary, OtherDC: other, OtherURL: w.otherURL(r),
-		Database: w.pages.db.readName, Age: w.pages.db.age(r.Context()),
-	}
+	return frame{DC: w.dc, Primary: w.cluster.Positions().WriterDC(), OtherDC: otherDC(w.dc), OtherURL: w.otherURL(r)}
 }
 
 func (w *wiki) otherURL(r *http.Request) string {
@@ -137,8 +140,9 @@ func (w *wiki) otherURL(r *http.Request) string {
 	return "http://" + net.JoinHostPort(host, w.otherPort) + u.RequestURI()
 }
 
-// show renders a page completely before it sends the first byte.
-func (w *wiki) show(rw http.ResponseWriter, status int, name string, f frame) {
+// show renders a page completely before it sends the first byte. The footer tells what its reads got.
+func (w *wiki) show(rw http.ResponseWriter, r *http.Request, status int, name string, f frame) {
+	f.Served = w.cluster.Served(r.Context())
 	var out bytes.Buffer
 	if err := templates[name].Execute(&out, f); err != nil {
 		http.Error(rw, "The page cannot be shown: "+err.Error(), http.StatusInternalServerError)
@@ -163,19 +167,21 @@ func (p *problem) Error() string { return p.Text }
 
 // fail answers with a problem, or with what an error of the databases means to a reader.
 func (w *wiki) fail(rw http.ResponseWriter, r *http.Request, err error) {
-	p := w.asProblem(err)
+	p := w.asProblem(r.Context(), err)
 	if p.retryAfter > 0 {
 		rw.Header().Set("Retry-After", strconv.Itoa(p.retryAfter))
 	}
 	f := w.begin(r)
 	f.Heading, f.Body = p.Heading, p
-	w.show(rw, p.status, "problem", f)
+	w.show(rw, r, p.status, "problem", f)
 }
 
 // asProblem says what an error means to who asked. Writing goes across the link, reading to what is near: the same
 // lost connection means different things, so errors of saving come here classified.
-func (w *wiki) asProblem(err error) *problem {
+func (w *wiki) asProblem(ctx context.Context, err error) *problem {
 	var p *problem
+	var readOnly *rdbms.ReadOnlyError
+	primary := w.cluster.Positions().WriterDC()
 	busy := func(retryAfter int, heading, text string) *problem {
 		return &problem{status: http.StatusServiceUnavailable, retryAfter: retryAfter, Heading: heading, Text: text}
 	}
@@ -185,12 +191,15 @@ func (w *wiki) asProblem(err error) *problem {
 	case errors.Is(err, errUnknownOutcome):
 		return busy(5, "Maybe saved", "The connection broke while your edit was being saved. The page's history in datacenter "+
 			primary+" will tell whether it was; saving the same text again does no harm.")
+	case errors.As(err, &readOnly):
+		return busy(int(readOnly.RetryAfter.Seconds()), "Read-only", "The wiki takes no edits at the moment: "+readOnly.Reason+
+			". Nothing was changed. Reading goes on; try to save again in a while.")
 	case errors.Is(err, errUnavailable):
 		return busy(5, "Not saved", "Edits are saved in datacenter "+primary+", which datacenter "+w.dc+
 			" cannot reach at the moment. Nothing was changed. Reading goes on; try to save again in a while.")
-	case errors.Is(w.pages.classify(err, false), errUnavailable), errors.Is(err, context.DeadlineExceeded):
-		return busy(5, "No answer", "The database of datacenter "+w.dc+" does not answer. Try again in a while.")
-	case errors.Is(err, errNotHereYet):
+	case lost(err):
+		return busy(5, "No answer", "The databases do not answer in datacenter "+w.dc+". Try again in a while.")
+	case w.pages.tablesMissing(ctx):
 		return busy(1, "Not here yet", "The wiki's tables have not reached datacenter "+w.dc+
 			" yet. They come with the replication; try again in a moment.")
 	}

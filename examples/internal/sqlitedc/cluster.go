@@ -3,6 +3,7 @@ package sqlitedc
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
@@ -18,22 +19,27 @@ import (
 
 // Cluster is the databases of two DCs in one directory.
 type Cluster struct {
-	primary, secondary string
-	link               link
-	lock               *sql.DB            // holds the directory against a second process
-	files              map[string]*sql.DB // by DC, for this package's own use: no log, no link
-	views              map[view]*sql.DB
-	woken              chan struct{}
-	running            atomic.Bool
-	progress           progress
-	step               func(string) // called between the steps of a commit or a replay; a test ends the process there
+	dcs      [2]string
+	opened   time.Time
+	roles    roles
+	link     link
+	lock     *sql.DB            // holds the directory against a second process
+	files    map[string]*sql.DB // by DC, for this package's own use: no log, no link
+	views    map[view]*connector
+	woken    chan struct{}
+	running  atomic.Bool
+	turn     chan struct{} // full while a round of the replay, or a move of the primary, is under way
+	progress progress
+	step     func(string) // called between the steps of a commit or a replay; a test ends the process there
 }
 
 // view is a database (to) as a DC (from) sees it.
 type view struct{ from, to string }
 
 // Open opens the databases in dir, and makes what is not there. The primary takes the writes, the secondary follows
-// by lag. A directory can be open once at a time.
+// by lag. If the secondary has statements that the primary lacks, because the program ended before they had crossed
+// the link, then it is the primary: [Cluster.SetPrimary] moves it without losing them. A directory can be open once at
+// a time.
 func Open(ctx context.Context, dir, primary, secondary string, lag time.Duration) (*Cluster, error) {
 	if err := errors.Join(dcname.Check(primary), dcname.Check(secondary)); err != nil {
 		return nil, fmt.Errorf("sqlitedc: %w", err)
@@ -42,9 +48,9 @@ func Open(ctx context.Context, dir, primary, secondary string, lag time.Duration
 		return nil, fmt.Errorf("sqlitedc: primary and secondary are both %q", primary)
 	}
 	c := &Cluster{
-		primary: primary, secondary: secondary,
-		files: map[string]*sql.DB{}, views: map[view]*sql.DB{},
-		woken: make(chan struct{}, 1), step: func(string) {},
+		dcs: [2]string{primary, secondary}, opened: time.Now(), roles: roles{primary: primary, secondary: secondary},
+		files: map[string]*sql.DB{}, views: map[view]*connector{},
+		woken: make(chan struct{}, 1), turn: make(chan struct{}, 1), step: func(string) {},
 	}
 	c.link.setLag(lag)
 	if err := c.open(ctx, dir); err != nil {
@@ -60,18 +66,18 @@ func (c *Cluster) open(ctx context.Context, dir string) (err error) {
 	if c.lock, err = lockDir(ctx, dir); err != nil {
 		return err
 	}
-	for _, dc := range []string{c.primary, c.secondary} {
+	for _, dc := range c.dcs {
 		file := filepath.Join(dir, dc+".db")
 		if c.files[dc], err = openFile(ctx, file); err != nil {
 			return fmt.Errorf("%s: %w", file, err)
 		}
-		for _, from := range []string{c.primary, c.secondary} {
+		for _, from := range c.dcs {
 			if err := c.addView(view{from: from, to: dc}, file); err != nil {
 				return err
 			}
 		}
 	}
-	return nil
+	return c.followTheNewer(ctx)
 }
 
 // lockDir holds an exclusive lock on a file of its own, which ends with the process however that ends.
@@ -111,14 +117,7 @@ func openFile(ctx context.Context, file string) (*sql.DB, error) {
 }
 
 func (c *Cluster) addView(v view, file string) error {
-	p := url.Values{}
-	for key, values := range params {
-		p[key] = append([]string(nil), values...)
-	}
-	if v.to != c.primary {
-		p.Add("_pragma", "query_only(1)") // a second net below the one in policy.go
-	}
-	inner, err := sqlite.NewConnector(dsn(file, p))
+	inner, err := sqlite.NewConnector(dsn(file, params))
 	if err != nil {
 		return err
 	}
@@ -126,13 +125,9 @@ func (c *Cluster) addView(v view, file string) error {
 	if v.from != v.to {
 		k.link = &c.link
 	}
-	c.views[v] = sql.OpenDB(k)
-	c.views[v].SetMaxOpenConns(maxConns)
+	c.views[v] = k
 	return nil
 }
-
-// maxConns bounds what one view has open: further callers wait their turn.
-const maxConns = 32
 
 // params set up every connection. Commits are synchronous, so that also after a loss of power the replica never
 // has what the primary has lost.
@@ -146,13 +141,13 @@ func dsn(file string, p url.Values) string {
 	return "file:" + (&url.URL{Path: filepath.ToSlash(file)}).EscapedPath() + "?" + p.Encode()
 }
 
-// DB returns the database of DC to as DC from sees it: through the link if they differ. It belongs to the
-// Cluster, which closes it.
-func (c *Cluster) DB(from, to string) (*sql.DB, error) {
-	if db := c.views[view{from: from, to: to}]; db != nil {
-		return db, nil
+// Connector returns what opens connections to the database of DC to as DC from sees it: through the link if they differ.
+// It is the same value each time. Close what is made of it before the Cluster.
+func (c *Cluster) Connector(from, to string) (driver.Connector, error) {
+	if k := c.views[view{from: from, to: to}]; k != nil {
+		return k, nil
 	}
-	return nil, fmt.Errorf("sqlitedc: no database of DC %q seen from DC %q: the DCs are %s and %s", to, from, c.primary, c.secondary)
+	return nil, fmt.Errorf("sqlitedc: no database of DC %q seen from DC %q: the DCs are %s and %s", to, from, c.dcs[0], c.dcs[1])
 }
 
 // Cut cuts the link. When it returns nothing crosses any more, neither replication nor statements.
@@ -181,12 +176,9 @@ func (c *Cluster) wake() {
 	}
 }
 
-// Close closes all databases. Let Run end first.
+// Close closes the databases. Let Run end first, and close what was made of connectors.
 func (c *Cluster) Close() error {
 	var errs []error
-	for _, db := range c.views {
-		errs = append(errs, db.Close())
-	}
 	for _, db := range c.files {
 		if db != nil {
 			errs = append(errs, db.Close())

@@ -88,8 +88,8 @@ func (c *conn) authorize(action sqlite.AuthorizerActionCode, arg1, arg2, db, _ s
 
 func (c *conn) mayWrite() error {
 	k := c.connector
-	if k.to != k.cluster.primary {
-		return fmt.Errorf("%w: DC %s is not the primary: write to the database of DC %s", ErrReadOnly, k.to, k.cluster.primary)
+	if err := k.cluster.roles.mayWrite(k.to); err != nil {
+		return err
 	}
 	if c.tx != nil && c.tx.readOnly {
 		return fmt.Errorf("%w: the transaction was begun read-only", ErrReadOnly)
@@ -171,7 +171,8 @@ func (c *conn) begin(ctx context.Context, readOnly bool) (*tx, error) {
 		return nil, err
 	}
 	// A DC that is not the primary must not take the lock that the replay needs.
-	raw, err := c.rawConn.BeginTx(ctx, driver.TxOptions{ReadOnly: readOnly || c.connector.to != c.connector.cluster.primary})
+	k := c.connector
+	raw, err := c.rawConn.BeginTx(ctx, driver.TxOptions{ReadOnly: readOnly || k.cluster.roles.mayWrite(k.to) != nil})
 	if err != nil {
 		return nil, err
 	}

@@ -244,7 +244,7 @@ func TestOpenErrors(t *testing.T) {
 	c := open(t, dir, 0)
 	_, err := Open(ctx, dir, "a", "b", 0)
 	require.ErrorContains(t, err, "another process has it open")
-	_, err = c.DB("a", "c")
+	_, err = c.Connector("a", "c")
 	require.ErrorContains(t, err, `no database of DC "c"`)
 
 	bad := t.TempDir()

@@ -2,6 +2,7 @@ package sqlitedc
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -9,7 +10,6 @@ import (
 	"strconv"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -20,8 +20,9 @@ const (
 	crashStep = "SQLITEDC_CRASH_STEP"
 )
 
-// The test binary runs itself, writes, replays, and is killed at the first step, the second, and so on. Every child
-// goes on with what the one before it left. In the end both files must hold the same, and nothing twice.
+// The test binary runs itself, writes, replays, moves the primary, writes there, and is killed at the first step, the
+// second, and so on. Every child goes on with what the one before it left, though it names a as the primary. In the end
+// both files must hold the same, and nothing twice.
 func TestCrashAtEveryStep(t *testing.T) {
 	dir := t.TempDir()
 	finished, killed := 0, 0
@@ -83,47 +84,42 @@ func crashAt(dir string, step int64) error {
 			select {} // until it has happened
 		}
 	}
-	db, err := c.DB("b", "a")
-	if err != nil {
-		return err
-	}
-	_, err = db.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS line (v); CREATE TABLE IF NOT EXISTS counter (n);
-		INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM counter)`)
-	if err != nil {
-		return err
-	}
 	run, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- c.Run(run) }()
-	for range 3 {
-		if err := crashWrite(ctx, c); err != nil {
+	for range 2 {
+		if err := crashWrites(ctx, c); err != nil {
 			return err
 		}
-	}
-	for {
-		s, err := c.State(ctx)
-		if err != nil {
+		other := map[string]string{"a": "b", "b": "a"}[c.Primary()]
+		if err := c.SetPrimary(ctx, other); err != nil {
 			return err
-		}
-		if s.DCs[1].Behind == 0 {
-			break
-		}
-		select {
-		case err := <-ended:
-			return fmt.Errorf("the replay ended: %w", err)
-		case <-time.After(time.Millisecond):
 		}
 	}
 	stop()
 	return <-ended
 }
 
-func crashWrite(ctx context.Context, c *Cluster) error {
-	db, err := c.DB("a", "a")
+func crashWrites(ctx context.Context, c *Cluster) error {
+	k, err := c.Connector("b", c.Primary())
 	if err != nil {
 		return err
 	}
+	db := sql.OpenDB(k)
+	defer func() { _ = db.Close() }()
+	_, err = db.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS line (v); CREATE TABLE IF NOT EXISTS counter (n);
+		INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM counter)`)
+	for range 2 {
+		if err != nil {
+			return err
+		}
+		err = crashWrite(ctx, db)
+	}
+	return err
+}
+
+func crashWrite(ctx context.Context, db *sql.DB) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err

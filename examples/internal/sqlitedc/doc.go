@@ -4,7 +4,7 @@
 // It is for demonstrations and tests. An application written against it meets what it will meet with real
 // replication: a replica that is behind, a DC that cannot write, a link that can be cut, an edit that is not
 // here yet. It is one process, one directory, one disk: it protects nothing against the loss of a machine, and
-// nobody should keep data in it that they need. There is no second primary and no failover.
+// nobody should keep data in it that they need. There is one primary, which can be moved, and no failover.
 //
 // # Model
 //
@@ -17,12 +17,15 @@
 // steps.
 //
 // Both files keep the log rows under the same numbers with the same origin, down to what both have applied. So
-// either could be the primary the next time the directory is opened. If the two disagree, or a number is missing,
-// Run ends with [ErrDiverged] and touches nothing.
+// either can be the primary: [Cluster.SetPrimary] stops the writes, lets the other have what is missing, and turns the
+// replay round. If the two disagree, or a number is missing, Run ends with [ErrDiverged] and touches nothing.
+//
+// [Engine] tells package rdbms about the databases: their positions, how far the replica is behind, which of them takes
+// no writes.
 //
 // # The link
 //
-// [Cluster.DB] hands out a database as it is seen from a DC. Seen from its own DC it is always there. Seen from the
+// [Cluster.Connector] leads to a database as it is seen from a DC. Seen from its own DC it is always there. Seen from the
 // other it is behind the link: after [Cluster.Cut] new connections fail, open ones fail at their next statement or
 // commit, and stay dead after [Cluster.Heal], as a TCP connection would. Once Cut has returned nothing crosses any
 // more; a transaction that had not committed by then is rolled back.

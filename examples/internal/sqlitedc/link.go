@@ -1,15 +1,21 @@
 package sqlitedc
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 	"time"
 )
 
 // ErrUnavailable says that the link to the other DC is cut, or was cut since the connection was opened.
-// Nothing of the statement or transaction that got it has taken effect.
-var ErrUnavailable = errors.New("sqlitedc: the link between the datacenters is cut")
+// Nothing of the statement or transaction that got it has taken effect. It is a net.Error, so that a package that does
+// not know this one can tell a broken connection.
+var ErrUnavailable error = unavailableError{}
+
+type unavailableError struct{}
+
+func (unavailableError) Error() string   { return "sqlitedc: the link between the datacenters is cut" }
+func (unavailableError) Timeout() bool   { return false }
+func (unavailableError) Temporary() bool { return true }
 
 // link is the only way between the two DCs.
 type link struct {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,12 +50,24 @@ func start(tb testing.TB, c *Cluster) (stop func()) {
 	return stop
 }
 
+// seen is the database of a DC as another sees it, through the same connections as long as the test lasts.
 func seen(tb testing.TB, c *Cluster, from, to string) *sql.DB {
 	tb.Helper()
-	db, err := c.DB(from, to)
+	k, err := c.Connector(from, to)
 	require.NoError(tb, err)
+	if db, known := handles.Load(k); known {
+		return db.(*sql.DB)
+	}
+	db := sql.OpenDB(k)
+	handles.Store(k, db)
+	tb.Cleanup(func() {
+		handles.Delete(k)
+		require.NoError(tb, db.Close())
+	})
 	return db
 }
+
+var handles sync.Map // connector to *sql.DB
 
 // write runs statements on the primary, seen from its own DC.
 func write(tb testing.TB, c *Cluster, query string, args ...any) {

@@ -9,7 +9,8 @@ import (
 // State is what Cluster.State saw.
 type State struct {
 	Primary string        `json:"primary"`
-	Lag     time.Duration `json:"lag"` // the setting
+	Moving  bool          `json:"moving"` // to the other: nobody takes writes
+	Lag     time.Duration `json:"lag"`    // the setting
 	Cut     bool          `json:"cut"`
 	DCs     []DCState     `json:"dcs"` // the primary first
 	Err     error         `json:"-"`   // why the last round of the replay failed; nil = it did not
@@ -27,33 +28,36 @@ type DCState struct {
 
 // State looks at both databases, past the link: it is for people to look at, not for the application.
 func (c *Cluster) State(ctx context.Context) (State, error) {
-	s := State{Primary: c.primary, Err: c.progress.failure()}
+	primary, secondary := c.roles.now()
+	s := State{Primary: primary, Moving: c.roles.mayWrite(primary) != nil, Err: c.progress.failure()}
 	s.Cut, s.Lag = c.link.state()
 	// The replica first: so it never seems to be ahead.
-	there, err := readPosition(ctx, c.files[c.secondary])
+	there, err := readPosition(ctx, c.files[secondary])
 	if err != nil {
 		return State{}, err
 	}
-	here, err := readPosition(ctx, c.files[c.primary])
+	here, err := readPosition(ctx, c.files[primary])
 	if err != nil {
 		return State{}, err
 	}
 	s.DCs = []DCState{
-		{DC: c.primary, Position: here, UpTo: time.Now()},
-		{DC: c.secondary, Position: there, Behind: here - there, UpTo: c.UpTo(c.secondary)},
+		{DC: primary, Position: here, UpTo: time.Now()},
+		{DC: secondary, Position: there, Behind: here - there, UpTo: c.progress.upTo()},
 	}
 	return s, nil
 }
 
 // UpTo is DCState.UpTo without looking at a database. Asked before a read it is safe to say of what was read.
 func (c *Cluster) UpTo(dc string) time.Time {
-	if dc == c.primary {
-		return time.Now()
+	at, known := time.Now(), c.progress.upTo()
+	if primary, _ := c.roles.now(); dc == primary {
+		return at
 	}
-	return c.progress.upTo()
+	return known
 }
 
-// progress turns what a replay saw into how old the replica's data may be. All its times carry the monotonic clock,
+// progress turns what a replay saw into how old the replica's data may be; what it saw holds for both, so it stays true
+// when they change their roles. All its times carry the monotonic clock,
 // so that a step of the wall clock makes nothing look fresher than it is.
 type progress struct {
 	mu    sync.Mutex

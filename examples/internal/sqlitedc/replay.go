@@ -29,7 +29,7 @@ func (c *Cluster) Run(ctx context.Context) error {
 	failures := 0
 	r := replay{Cluster: c}
 	for ctx.Err() == nil {
-		wait, err := r.round(ctx)
+		wait, err := r.roundInTurn(ctx)
 		switch {
 		case err == nil:
 			failures = 0
@@ -60,14 +60,27 @@ func (c *Cluster) sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// replay is one Run.
+// replay is one Run, or one move of the primary.
 type replay struct {
 	*Cluster
-	trimmed int64 // the log has nothing below
+
+	primary, secondary string // of this round
+	trimmed            int64  // the log has nothing below
+}
+
+// roundInTurn is a round, when no move of the primary is under way.
+func (r *replay) roundInTurn(ctx context.Context) (wait time.Duration, err error) {
+	done, err := r.takeTurn(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer done()
+	return r.round(ctx)
 }
 
 // round applies all that is due and says when to look again.
 func (r *replay) round(ctx context.Context) (wait time.Duration, err error) {
+	r.primary, r.secondary = r.roles.now()
 	path, err := r.link.open(r.primary, r.secondary)
 	if err != nil {
 		return beat, nil //nolint:nilerr // cut: no error, but what is known gets older

@@ -2,6 +2,7 @@ package sqlitedc
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"strconv"
 	"sync"
@@ -221,22 +222,18 @@ func TestConcurrentWriters(t *testing.T) {
 	c := open(t, t.TempDir(), 0)
 	start(t, c)
 	write(t, c, "CREATE TABLE t (id INTEGER PRIMARY KEY, v)")
+	primary := map[string]*sql.DB{"a": seen(t, c, "a", "a"), "b": seen(t, c, "b", "a")}
+	local := map[string]*sql.DB{"a": seen(t, c, "a", "a"), "b": seen(t, c, "b", "b")}
 	var wg sync.WaitGroup
 	for w := range 6 {
 		wg.Go(func() {
 			from := []string{"a", "b"}[w%2]
-			db, err := c.DB(from, "a")
-			if err != nil {
-				t.Error(err)
-				return
-			}
 			for i := range 15 {
-				if _, err := db.ExecContext(t.Context(), "INSERT INTO t (v) VALUES (?)", fmt.Sprintf("%s%d/%d", from, w, i)); err != nil {
+				if _, err := primary[from].ExecContext(t.Context(), "INSERT INTO t (v) VALUES (?)", fmt.Sprintf("%s%d/%d", from, w, i)); err != nil {
 					t.Error(err)
 				}
 				var n int
-				local, _ := c.DB(from, from)
-				if err := local.QueryRowContext(t.Context(), "SELECT count(*) FROM multidc_log").Scan(&n); err != nil {
+				if err := local[from].QueryRowContext(t.Context(), "SELECT count(*) FROM multidc_log").Scan(&n); err != nil {
 					t.Error(err)
 				}
 			}

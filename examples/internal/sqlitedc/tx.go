@@ -84,6 +84,13 @@ func (t *tx) Commit() error {
 	if err != nil {
 		return errors.Join(err, t.raw.Rollback())
 	}
+	if len(t.done) > 0 {
+		settled, err := c.connector.cluster.roles.committing(c.connector.to)
+		defer settled()
+		if err != nil {
+			return errors.Join(err, t.raw.Rollback())
+		}
+	}
 	if err := t.raw.Commit(); err != nil { // which has rolled back
 		return err
 	}
