@@ -61,9 +61,7 @@ func TestCaptureNothing(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if rows, err := tx.QueryContext(ctx, query); err == nil {
-				_ = rows.Close()
-			} else {
+			if err := queryAll(ctx, tx, query); err != nil {
 				return err
 			}
 			return end(tx)
@@ -178,6 +176,7 @@ func TestCaptureKinds(t *testing.T) {
 			}
 			for _, v := range []string{"1", "2", "v"} {
 				// The statements' own contexts have no scope: it is BeginTx's that counts.
+				//nolint:contextcheck // on purpose
 				if _, err := tx.ExecContext(context.WithoutCancel(context.Background()), "REPLACE INTO kv VALUES ('k', ?)", v); err != nil {
 					return err
 				}

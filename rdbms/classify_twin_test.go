@@ -149,6 +149,7 @@ func randomStatement(random *rand.Rand) string {
 }
 
 func TestIsReadAgainstTwin(t *testing.T) {
+	t.Parallel()
 	for _, query := range append(plainReads, notPlainReads...) {
 		if isRead(query) != twinIsRead(query) {
 			t.Errorf("isRead says %v, the twin %v: %q", isRead(query), twinIsRead(query), query)

@@ -124,12 +124,12 @@ func (v *conn) queryNear(ctx context.Context, s statement) (driver.Rows, error) 
 				return nil, err
 			}
 		}
-		rows, err := v.near.query(ctx, s) //nolint:sqlclosecheck // the caller's
+		rows, err := v.near.query(ctx, s)
 		if onPrimary && (err == nil || v.cluster.faultOf(ctx, err).unknownOutcome()) {
 			v.cluster.wrote(ctx, v.near.server.host)
 		}
 		if r.served(err) {
-			return newRows(ctx, v.cluster, &v.near, rows)
+			return newRows(ctx, v.cluster, &v.near, rows), nil
 		}
 	}
 	return nil, r.err
@@ -144,7 +144,7 @@ func (v *conn) queryPrimary(ctx context.Context, s statement) (driver.Rows, erro
 		return nil, err
 	}
 	v.cluster.tellPrimary(ctx)
-	rows, err := v.writing.query(ctx, s) //nolint:sqlclosecheck // the caller's
+	rows, err := v.writing.query(ctx, s)
 	if f, err := v.cluster.answered(ctx, &v.writing, err); err != nil {
 		if !write {
 			return nil, err
@@ -157,7 +157,7 @@ func (v *conn) queryPrimary(ctx context.Context, s statement) (driver.Rows, erro
 	if write {
 		v.cluster.wrote(ctx, v.writing.server.host)
 	}
-	return newRows(ctx, v.cluster, &v.writing, rows)
+	return newRows(ctx, v.cluster, &v.writing, rows), nil
 }
 
 func (v *conn) exec(ctx context.Context, s statement) (driver.Result, error) {

@@ -1,6 +1,7 @@
 package rdbms
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -26,20 +27,20 @@ func TestHysteresis(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var h hysteresis
-			got := ""
+			var got strings.Builder
 			for _, seconds := range tc.readings {
 				lag := unknown(LagNoRow)
 				if seconds >= 0 {
 					lag = known(time.Duration(seconds * float64(time.Second)))
 				}
 				if h.next(lag, 6*time.Second) {
-					got += "+"
+					got.WriteByte('+')
 				} else {
-					got += "-"
+					got.WriteByte('-')
 				}
 			}
-			if got != tc.in {
-				t.Errorf("after %v it is %s, want %s", tc.readings, got, tc.in)
+			if got.String() != tc.in {
+				t.Errorf("after %v it is %s, want %s", tc.readings, got.String(), tc.in)
 			}
 		})
 	}

@@ -152,6 +152,7 @@ func (w *twin) enough() bool {
 // Case 45 and figure "explicit staleness broken": whatever the clocks say, the bound is never below the truth, also with
 // a dead writer; with a live one it is at most two intervals above, and the class is right to an interval.
 func TestBoundAgainstTwin(t *testing.T) {
+	t.Parallel()
 	sim.Run(t, []string{"a"}, func(t *testing.T, world *sim.World) {
 		w := newTwin(world.Rand("twin"))
 		b := newLagBook(heartbeat.Source{Interval: w.interval})

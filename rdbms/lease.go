@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -11,11 +12,13 @@ import (
 // lease is a connection of one server, borrowed from its pool for as long as database/sql has the virtual connection in
 // use.
 type lease struct {
-	server     *server // as of the snapshot that it was picked from
-	conn       *sql.Conn
+	server     *server     // as of the snapshot that it was picked from
+	conn       *sql.Conn   // what holds the place in the server's pool
+	driver     driver.Conn // the connection itself, which nobody else uses until release
 	generation uint64
 	broken     bool
-	prepared   []*stmt // which have something on conn
+	prepared   []*stmt         // which have something on conn
+	grab       func(any) error // keep, made once
 
 	// What a read through it may be told: as of when it was borrowed.
 	lag Lag
@@ -32,8 +35,24 @@ func (l *lease) borrow(ctx context.Context, s *server) error {
 	if err != nil {
 		return err
 	}
+	if l.grab == nil {
+		l.grab = l.keep
+	}
+	if err := conn.Raw(l.grab); err != nil {
+		return errors.Join(err, conn.Close())
+	}
 	s.inFlight.Add(1)
 	l.server, l.conn, l.generation, l.broken = s, conn, generation, false
+	return nil
+}
+
+// keep is given the driver's connection by database/sql.
+func (l *lease) keep(dc any) error {
+	c, ok := dc.(driver.Conn)
+	if !ok {
+		return fmt.Errorf("%w: %T is no connection of a driver", ErrUnsupported, dc)
+	}
+	l.driver = c
 	return nil
 }
 
@@ -50,82 +69,14 @@ func (l *lease) release() {
 	}
 	_ = l.conn.Close() // it was closed, or goes back: neither can be helped here
 	l.server.inFlight.Add(-1)
-	l.server, l.conn = nil, nil
+	l.server, l.conn, l.driver = nil, nil, nil
 }
 
-// statement is a text with its arguments, prepared by the caller if prepared is not nil.
-type statement struct {
-	text     string
-	args     []driver.NamedValue
-	prepared *stmt
-}
-
-func (l *lease) query(ctx context.Context, s statement) (*sql.Rows, error) {
-	if s.prepared == nil {
-		return l.conn.QueryContext(ctx, s.text, values(s.args)...)
+// begin begins a transaction.
+func (l *lease) begin(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	b, ok := l.driver.(driver.ConnBeginTx)
+	if !ok {
+		return nil, fmt.Errorf("%w: the driver's connections, %T, have no BeginTx", ErrUnsupported, l.driver)
 	}
-	inner, err := l.prepare(ctx, s.prepared) //nolint:sqlclosecheck // release closes it
-	if err != nil {
-		return nil, err
-	}
-	return inner.QueryContext(ctx, values(s.args)...)
-}
-
-func (l *lease) exec(ctx context.Context, s statement) (sql.Result, error) {
-	if s.prepared == nil {
-		return l.conn.ExecContext(ctx, s.text, values(s.args)...)
-	}
-	inner, err := l.prepare(ctx, s.prepared) //nolint:sqlclosecheck // release closes it
-	if err != nil {
-		return nil, err
-	}
-	return inner.ExecContext(ctx, values(s.args)...)
-}
-
-// prepare prepares a statement on the connection, unless it is there already.
-func (l *lease) prepare(ctx context.Context, s *stmt) (*sql.Stmt, error) {
-	if s.inner != nil && s.on == l {
-		return s.inner, nil
-	}
-	s.drop()
-	inner, err := l.conn.PrepareContext(ctx, s.query)
-	if err != nil {
-		return nil, err
-	}
-	s.inner, s.on = inner, l
-	l.prepared = append(l.prepared, s)
-	return inner, nil
-}
-
-// begin begins a transaction. It goes around (*sql.Conn).BeginTx, whose own watch over the context would race with that of
-// the caller's *sql.Tx.
-func (l *lease) begin(ctx context.Context, opts driver.TxOptions) (tx driver.Tx, err error) {
-	err = l.conn.Raw(func(dc any) error {
-		b, ok := dc.(driver.ConnBeginTx)
-		if !ok {
-			return fmt.Errorf("%w: the driver's connections, %T, have no BeginTx", ErrUnsupported, dc)
-		}
-		tx, err = b.BeginTx(ctx, opts)
-		return err
-	})
-	return tx, err
-}
-
-// finish ends a transaction by its Commit or Rollback.
-func (l *lease) finish(end func() error) error {
-	return l.conn.Raw(func(any) error { return end() })
-}
-
-// values are arguments as database/sql takes them.
-func values(args []driver.NamedValue) []any {
-	if len(args) == 0 {
-		return nil
-	}
-	list := make([]any, len(args))
-	for i, a := range args {
-		if list[i] = a.Value; a.Name != "" {
-			list[i] = sql.Named(a.Name, a.Value)
-		}
-	}
-	return list
+	return b.BeginTx(ctx, opts)
 }

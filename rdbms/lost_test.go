@@ -181,6 +181,59 @@ func TestWriteIsNeverSentAgain(t *testing.T) {
 	}
 }
 
+// Who wrote is told whether it may have happened: not if the driver knows that nothing was sent, nor of a statement in a
+// transaction, which only COMMIT makes last.
+func TestUnknownOutcome(t *testing.T) {
+	begun := func(s *stage) *sql.Tx {
+		tx, err := s.cluster.Primary().BeginTx(s.Context(), nil)
+		s.noError(err)
+		s.noError(put2(s.Context(), tx, "other", "v"))
+		return tx
+	}
+	for name, tc := range map[string]struct {
+		match string
+		do    func(*stage) error
+		ends  bool // nothing can be undone after
+	}{
+		"Exec":             {"REPLACE", func(s *stage) error { return put(s.scope(), s.cluster.Primary(), "k", "v") }, true},
+		"Exec on Auto":     {"REPLACE", func(s *stage) error { return put(s.scope(), s.cluster.Auto(), "k", "v") }, true},
+		"Query":            {"INSERT", func(s *stage) error { return insertInto(s.scope(), s.cluster.Primary()) }, true},
+		"Query on Replica": {"INSERT", func(s *stage) error { return insertInto(s.scope(), s.cluster.Replica()) }, true},
+		"COMMIT":           {"COMMIT", func(s *stage) error { return begun(s).Commit() }, true},
+		"Exec in a transaction": {"INSERT", func(s *stage) error {
+			tx := begun(s)
+			defer func() { _ = tx.Rollback() }()
+			_, err := tx.ExecContext(s.Context(), "INSERT INTO kv (k, v) VALUES ('k', 'v')")
+			return err
+		}, false},
+		"Query in a transaction": {"INSERT", func(s *stage) error {
+			tx := begun(s)
+			defer func() { _ = tx.Rollback() }()
+			return insertInto(s.Context(), tx)
+		}, false},
+		"BEGIN": {begin, func(s *stage) error { _, err := s.cluster.Primary().BeginTx(s.Context(), nil); return err }, false},
+		"read":  {"FROM kv", func(s *stage) error { _, err := get(s.scope(), s.cluster.Primary(), "k"); return err }, false},
+	} {
+		for lost, loss := range losses {
+			t.Run(name+"/"+lost, func(t *testing.T) {
+				onStage(t, setting{change: weighted}, func(s *stage) {
+					s.lose(tc.match, 1, loss, "db1")
+					want, not := rdbms.ErrUnavailable, rdbms.ErrUnknownOutcome
+					if tc.ends && loss != rdbmstest.LoseUnsent {
+						want, not = not, want
+					}
+					err := tc.do(s)
+					s.hidden(err, loss)
+					if s.wantError(err, want, name); errors.Is(err, not) {
+						s.Errorf("it is %v too: %v", not, err)
+					}
+					s.idle()
+				})
+			})
+		}
+	}
+}
+
 // BEGIN and COMMIT on the primary, and a ping of it, are not repeated by database/sql either.
 func TestLostOnPrimary(t *testing.T) {
 	for match, do := range map[string]func(context.Context, *rdbms.Cluster) error{

@@ -21,6 +21,7 @@ import (
 // restarts, rebuilds, planned promotions), a request that requires what an earlier one wrote sees it, or is told that it
 // does not: by ErrNotCaughtUp if it wants that, else by Lagged.
 func TestOwnWritesSeeds(t *testing.T) {
+	t.Parallel()
 	var seen, flagged, failed atomic.Int64
 	sim.Run(t, []string{"a", "b"}, func(t *testing.T, w *sim.World) {
 		world := newWritersWorld(t, w)
@@ -67,16 +68,19 @@ func newWritersWorld(t *testing.T, w *sim.World) *writersWorld {
 	for _, s := range servers {
 		world.names = append(world.names, s.Name)
 		world.fake.Set(s.Name, func(k *rdbmstest.Knobs) {
-			k.Lag, k.Latency = time.Duration(dice.Int64N(int64(5*time.Second))), time.Duration(1+dice.Int64N(int64(20*time.Millisecond)))
+			k.Lag, k.Latency = time.Duration(dice.Int64N(int64(5*time.Second))), time.Duration(1+dice.Int64N(int64(60*time.Millisecond)))
 		})
 	}
 	w.Skew("b", time.Duration(dice.Int64N(int64(4*time.Second)))-2*time.Second)
 	for _, dc := range w.DCs() {
 		world.clusters[dc] = open(t, world.fake, func(_ *rdbms.Config, o *rdbms.Options) { o.DC, o.Now, o.Logger = dc, w.Clock(dc), nil })
 	}
-	run(t, world.clusters["a"])
-	run(t, world.clusters["b"])
-	world.ends = time.Now().Add(30 * time.Second)
+	var settled sync.WaitGroup
+	for _, dc := range w.DCs() {
+		settled.Go(func() { run(t, world.clusters[dc]) })
+	}
+	settled.Wait()
+	world.ends = time.Now().Add(20 * time.Second)
 	return world
 }
 
@@ -195,7 +199,7 @@ func getFrom(ctx context.Context, db querying, key string) (value string, err er
 func (w *writersWorld) chaos() {
 	dice := w.sim.Rand("chaos")
 	for time.Now().Before(w.ends) {
-		w.sim.Pause("chaos", 3*time.Second)
+		w.sim.Pause("chaos", 2*time.Second)
 		server := w.names[dice.IntN(len(w.names))]
 		switch dice.IntN(6) {
 		case 0, 1:

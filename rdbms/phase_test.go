@@ -3,6 +3,7 @@ package rdbms_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -77,7 +78,7 @@ func TestPhases(t *testing.T) {
 						violations, refused := heard(s, &s.violations), heard(s, &s.refused)
 						if when.want == forbidden {
 							s.wantError(err, rdbms.ErrWriteForbidden, "forbidden")
-							if len(refused) != 1 || refused[0].Err != err || refused[0].Phase != when.phase {
+							if len(refused) != 1 || !errors.Is(err, refused[0].Err) || refused[0].Phase != when.phase {
 								s.Errorf("OnRefused: %+v", refused)
 							}
 							if n := s.fake.Counts("db1").Writes; n != 0 {

@@ -109,6 +109,11 @@ const inlineCandidates = 64
 
 // pick chooses a server. It reads the snapshot and the servers' atomics, and nothing else; random gives numbers in [0, 1).
 func (w *wish) pick(now time.Time, random func() float64) choice {
+	if !w.limited && !w.required && w.barred == 0 {
+		if s := w.group.pickNear(now, random); s != nil {
+			return choice{server: s}
+		}
+	}
 	var inline [inlineCandidates]candidate
 	found, best := inline[:0], rankNone
 	for _, m := range w.group.members {
@@ -127,6 +132,50 @@ func (w *wish) pick(now time.Time, random func() float64) choice {
 		return choice{rank: rankNone}
 	}
 	return choice{server: c.server, rank: c.rank, lagged: c.lagged}
+}
+
+// pickNear is the pick when nothing is asked for and nothing is wrong: of class A two are drawn before they are judged. If
+// one of them does not pass, all members are.
+func (g *group) pickNear(now time.Time, random func() float64) *server {
+	if len(g.near) == 0 {
+		return nil
+	}
+	first := drawMember(g.near, g.nearWeight, -1, random)
+	a := &g.near[first]
+	if !a.well(now) {
+		return nil
+	}
+	if len(g.near) == 1 {
+		return a.server
+	}
+	b := &g.near[drawMember(g.near, g.nearWeight-a.weight, first, random)]
+	if !b.well(now) {
+		return nil
+	}
+	if mean := g.nearWeight / float64(len(g.near)); cheaper(b.server, a.server, b.weight/mean, a.weight/mean, now) {
+		return b.server
+	}
+	return a.server
+}
+
+// well: its breaker is closed since long enough, and it is as fresh as when the snapshot was made.
+func (m *member) well(now time.Time) bool {
+	return m.breaker.State(now) == breaker.Closed && m.breaker.Weight(now) == 1 && m.fresh(now)
+}
+
+// drawMember is drawOne for members.
+func drawMember(list []member, sum float64, except int, random func() float64) int {
+	at, last := random()*sum, -1
+	for i := range list {
+		if i == except {
+			continue
+		}
+		last = i
+		if at -= list[i].weight; at < 0 {
+			break
+		}
+	}
+	return last
 }
 
 // keepReached leaves only those that have the required position, if there are any.
@@ -168,7 +217,7 @@ func draw(found []candidate, degraded bool, now time.Time, random func() float64
 		}
 		return a
 	}
-	if mean := sum / float64(len(found)); cheaper(b, a, mean, now) {
+	if mean := sum / float64(len(found)); cheaper(b.server, a.server, b.weight/mean, a.weight/mean, now) {
 		return b
 	}
 	return a
@@ -189,8 +238,9 @@ func drawOne(found []candidate, sum float64, except int, random func() float64) 
 	return last
 }
 
-// cheaper reports whether a statement is expected to end sooner on b than on a, by more than a tenth.
-func cheaper(b, a *candidate, meanWeight float64, now time.Time) bool {
+// cheaper reports whether a statement is expected to end sooner on b than on a, by more than a tenth. The weights are
+// relative to the mean.
+func cheaper(b, a *server, weightB, weightA float64, now time.Time) bool {
 	latencyA, latencyB := a.latency.now(now), b.latency.now(now)
 	switch { // what is not known is no reason, neither for nor against
 	case latencyA == 0 && latencyB == 0:
@@ -200,11 +250,11 @@ func cheaper(b, a *candidate, meanWeight float64, now time.Time) bool {
 	case latencyB == 0:
 		latencyB = latencyA
 	}
-	return latencyB*b.queue(meanWeight) < 0.9*latencyA*a.queue(meanWeight)
+	return latencyB*b.queue(weightB) < 0.9*latencyA*a.queue(weightA)
 }
 
 // queue is how many statements one more would share the server with, itself included. The weight counts here only, so
 // that idle servers which are equally fast share exactly by weight.
-func (c *candidate) queue(meanWeight float64) float64 {
-	return 1 + float64(c.inFlight.Load())/max(c.weight/meanWeight, 0.01)
+func (s *server) queue(relativeWeight float64) float64 {
+	return 1 + float64(s.inFlight.Load())/max(relativeWeight, 0.01)
 }

@@ -2,7 +2,7 @@ package rdbms
 
 import (
 	"context"
-	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"strings"
 	"time"
@@ -65,7 +65,7 @@ func (c *Cluster) tellPrimary(ctx context.Context) {
 }
 
 // changes reports whether an Exec that succeeded counts as a write: not if it says that it changed nothing, and not SET.
-func changes(query string, result sql.Result) bool {
+func changes(query string, result driver.Result) bool {
 	switch first, second := firstWords(query); {
 	case strings.ContainsRune(query, ';'): // it tells of one of several
 		return true

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/multidc/multidc/internal/breaker"
@@ -31,6 +33,7 @@ type reading struct {
 	group    *group
 	need     need
 	lagged   bool             // what is read is degraded
+	behind   bool             // by the policy: what is read lacks the required position
 	begun    time.Time        // the statement, for the latency
 	tried    map[string]error // what failed, by server
 	barred   []*host
@@ -88,7 +91,9 @@ func (r *reading) served(err error) bool {
 		return true
 	}
 	if fault != faultTransport && fault != faultServer || r.holding || r.moved || r.once {
-		r.err = r.cluster.outward(r.lease, fault, err)
+		if r.err = r.cluster.outward(r.lease, fault, err); r.once {
+			r.err = maybeRan(r.err)
+		}
 		return false
 	}
 	r.moved = true
@@ -162,7 +167,7 @@ func (r *reading) still(server *server) bool {
 	if server.primary {
 		return r.cluster.view.Load().primary.host == server.host
 	}
-	if r.need.position == "" || r.lagged {
+	if r.need.position == "" || r.behind {
 		return true
 	}
 	mark := server.applied.Load()
@@ -187,7 +192,7 @@ func (r *reading) unpin(h *host) {
 
 // choose returns the server to read from, after the wait that it may need.
 func (r *reading) choose(now time.Time) (*server, error) {
-	r.snapshot, r.lagged = r.cluster.view.Load(), false
+	r.snapshot, r.lagged, r.behind = r.cluster.view.Load(), false, false
 	primary := r.snapshot.primary
 	if !r.snapshot.replicas {
 		return primary, r.notYet(primary)
@@ -321,10 +326,22 @@ func (r *reading) unasked(now time.Time) (*server, error) {
 			return p, nil
 		}
 	}
-	if len(r.tried) > 0 {
+	if len(r.tried) > 0 && !r.spared(now) {
 		return nil, r.none()
 	}
-	return nil, fmt.Errorf("%w: cluster %s: no server is known to be at most %v behind", ErrTooStale, r.cluster.name, r.call.staleness)
+	err := fmt.Errorf("%w: cluster %s: no server is known to be at most %v behind", ErrTooStale, r.cluster.name, r.call.staleness)
+	for _, name := range slices.Sorted(maps.Keys(r.tried)) {
+		err = fmt.Errorf("%w; %w", err, r.tried[name])
+	}
+	return nil, err
+}
+
+// spared reports whether a server was not tried for its age alone.
+func (r *reading) spared(now time.Time) bool {
+	w := r.wish(r.group)
+	return slices.ContainsFunc(r.group.members, func(m member) bool {
+		return !w.unusable(m.server, now) && (m.tier == 0 || !w.localOnly)
+	})
 }
 
 // toPrimary returns the primary if one more read that did not ask for it may go there.

@@ -25,7 +25,7 @@ func TestSingleServer(t *testing.T) {
 			c.Servers[0].Weight = -1
 			o.StrictStaleness, o.StrictGroup = true, true
 		})
-		if _, err := fake.Admin("db1").Exec("REPLACE INTO kv (k, v) VALUES ('k', 'v')"); err != nil {
+		if _, err := fake.Admin("db1").ExecContext(t.Context(), "REPLACE INTO kv (k, v) VALUES ('k', 'v')"); err != nil {
 			t.Fatal(err)
 		}
 		ctx := rdbms.WithScope(t.Context())

@@ -51,7 +51,7 @@ func TestReadOnlyByCluster(t *testing.T) {
 		for name, db := range map[string]*sql.DB{"Primary": s.cluster.Primary(), "Auto": s.cluster.Auto()} {
 			err := put(s.scope(), db, "secret", "hidden")
 			s.wantReadOnly(err, rdbms.ReadOnlyCluster, text)
-			if told := heard(s, &s.refused); len(told) == 0 || told[len(told)-1].Err != err {
+			if told := heard(s, &s.refused); len(told) == 0 || !errors.Is(err, told[len(told)-1].Err) {
 				s.Errorf("%s: OnRefused: %+v", name, told)
 			}
 			stmt, err := db.PrepareContext(s.Context(), "REPLACE INTO kv VALUES ('k', 'v')")

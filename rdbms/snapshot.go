@@ -46,6 +46,10 @@ type verdict struct {
 type group struct {
 	name    string
 	members []member
+
+	// Those of class A when the snapshot was made, and their weights' sum: what most picks are drawn from.
+	near       []member
+	nearWeight float64
 }
 
 type member struct {
@@ -137,7 +141,19 @@ func newSnapshot(servers []*server, own string, watched bool) *snapshot {
 		s.enlist(one)
 	}
 	s.setTiers(own)
+	for _, g := range s.groups {
+		g.findNear()
+	}
 	return s
+}
+
+func (g *group) findNear() {
+	for _, m := range g.members {
+		if m.tier == 0 && !m.config.Drained && (m.primary || m.maxLag < 0 || m.verdict.in) {
+			g.near = append(g.near, m)
+			g.nearWeight += m.weight
+		}
+	}
 }
 
 func (s *snapshot) enlist(one *server) {

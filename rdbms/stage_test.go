@@ -125,6 +125,18 @@ type querying interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
+// queryAll runs a query whose rows do not matter.
+func queryAll(ctx context.Context, db queryingAll, query string) error {
+	rows, err := db.QueryContext(ctx, query)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() { //nolint:revive // nothing to do
+	}
+	return rows.Err()
+}
+
 // wantError wants an error of that kind, which database/sql would not take for a reason to try again.
 func (s *stage) wantError(err, kind error, what string) {
 	s.Helper()

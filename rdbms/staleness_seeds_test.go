@@ -18,6 +18,7 @@ import (
 // Section 7: an explicit staleness is kept, or the caller gets the primary or ErrTooStale, whatever the clocks say, the
 // heartbeat's writer does and the replicas suffer; also when the primary moves.
 func TestExplicitStalenessSeeds(t *testing.T) {
+	t.Parallel()
 	var near, all, refused int
 	sim.Run(t, []string{"a", "b"}, func(t *testing.T, w *sim.World) {
 		s := newStaleness(t, w)
@@ -96,7 +97,7 @@ func (s *staleness) write() {
 	s.world.Pause("writer", 200*time.Millisecond)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, err := s.admin[s.primary].Exec("REPLACE INTO kv VALUES ('n', ?)", strconv.Itoa(len(s.written)+1)); err != nil {
+	if _, err := s.admin[s.primary].ExecContext(s.t.Context(), "REPLACE INTO kv VALUES ('n', ?)", strconv.Itoa(len(s.written)+1)); err != nil {
 		s.t.Error(err)
 	}
 	s.written = append(s.written, time.Now())

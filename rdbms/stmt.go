@@ -2,7 +2,6 @@ package rdbms
 
 import (
 	"context"
-	"database/sql"
 	"database/sql/driver"
 	"slices"
 )
@@ -13,7 +12,7 @@ type stmt struct {
 	conn  *conn
 	query string
 
-	inner *sql.Stmt // nil = not prepared
+	inner driver.Stmt // nil = not prepared
 	on    *lease
 }
 

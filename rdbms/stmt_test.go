@@ -120,7 +120,7 @@ func TestStmtIsReused(t *testing.T) {
 func TestStmtOfAuto(t *testing.T) {
 	onStage(t, setting{}, func(s *stage) {
 		db := s.cluster.Auto()
-		write, read := s.prepare(db, "REPLACE INTO kv VALUES (?, ?)"), s.prepare(db, byKey)
+		write, read := s.prepare(db, "REPLACE INTO kv VALUES (?, ?)"), s.prepare(db, byKey) //nolint:sqlclosecheck // the test's end does
 		ctx := s.scope()
 		if _, err := write.ExecContext(ctx, "k", "v"); err != nil {
 			s.Fatal(err)

@@ -39,14 +39,14 @@ func (t *tx) query(ctx context.Context, s statement) (driver.Rows, error) {
 		return nil, err
 	}
 	t.tell(ctx)
-	rows, err := t.lease.query(ctx, s) //nolint:sqlclosecheck // the caller's
+	rows, err := t.lease.query(ctx, s)
 	if _, err := t.answered(ctx, err); err != nil {
 		return nil, err
 	}
 	if write && !t.readOnly {
 		t.write()
 	}
-	return newRows(ctx, c, t.lease, rows)
+	return newRows(ctx, c, t.lease, rows), nil
 }
 
 func (t *tx) exec(ctx context.Context, s statement) (driver.Result, error) {
@@ -125,7 +125,7 @@ func (t *tx) end() {
 // Commit implements driver.Tx. If the connection broke the outcome is unknown, and counts as written.
 func (t *tx) Commit() error {
 	defer t.end()
-	f, err := t.answered(t.ctx, t.lease.finish(t.inner.Commit))
+	f, err := t.answered(t.ctx, t.inner.Commit())
 	if t.wrote && (err == nil || f.unknownOutcome()) {
 		t.conn.cluster.wrote(t.ctx, t.lease.server.host)
 	}
@@ -135,6 +135,6 @@ func (t *tx) Commit() error {
 // Rollback implements driver.Tx.
 func (t *tx) Rollback() error {
 	t.end()
-	_, err := t.answered(t.ctx, t.lease.finish(t.inner.Rollback))
+	_, err := t.answered(t.ctx, t.inner.Rollback())
 	return err
 }

@@ -225,7 +225,7 @@ func (r *reading) wait(found choice, now time.Time) (*server, error) {
 			return p, nil
 		}
 	}
-	r.lagged = true
+	r.lagged, r.behind = true, true
 	return found.server, nil
 }
 

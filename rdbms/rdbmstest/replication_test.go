@@ -133,7 +133,7 @@ func TestSkewAndBeats(t *testing.T) {
 		c.Set("db2", func(k *rdbmstest.Knobs) { k.Lag = 10 * time.Second })
 		c.wantLag("db1", 11, 0)
 		c.wantLag("db2", 11, -40*time.Second) // case 45: that of the origin's clock is in the row
-		if ahead := c.reading("db1").Now.Sub(time.Now()); ahead.Round(time.Second) != 50*time.Second {
+		if ahead := time.Until(c.reading("db1").Now); ahead.Round(time.Second) != 50*time.Second {
 			t.Errorf("db1's clock is %v ahead", ahead)
 		}
 		if id := c.reading("db3").Rows; len(id) != 1 || id[0].ServerID != 11 {
