@@ -72,7 +72,7 @@ func TestPreparedDoNotPileUp(t *testing.T) {
 	for i := range 100 {
 		closed := &stmt{query: fmt.Sprint("SELECT ", i)}
 		for _, s := range []*stmt{kept, closed, closed} {
-			if _, _, err := l.prepare(t.Context(), statement{text: s.query, prepared: s}); err != nil { //nolint:sqlclosecheck // stmt's Close does
+			if _, _, err := l.prepare(t.Context(), statement{text: s.query, prepared: s}); err != nil {
 				t.Fatal(err)
 			}
 		}

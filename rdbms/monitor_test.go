@@ -206,13 +206,8 @@ func TestBreakerCountsFailuresOfServer(t *testing.T) {
 			cluster := open(t, fake, nil)
 			failed := 0
 			for range 60 {
-				rows, err := cluster.Replica().QueryContext(t.Context(), "SELECT a FROM b")
-				if err != nil {
+				if err := queryAll(t.Context(), cluster.Replica(), "SELECT a FROM b"); err != nil {
 					failed++
-					continue
-				}
-				if err := rows.Close(); err != nil {
-					t.Error(err)
 				}
 			}
 			if down := server(t, cluster, "db2").Health == rdbms.HealthDown; down != opens || failed < 30 {

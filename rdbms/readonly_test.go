@@ -54,13 +54,9 @@ func TestReadOnlyByCluster(t *testing.T) {
 			if told := heard(s, &s.refused); len(told) == 0 || !errors.Is(err, told[len(told)-1].Err) {
 				s.Errorf("%s: OnRefused: %+v", name, told)
 			}
-			stmt, err := db.PrepareContext(s.Context(), "REPLACE INTO kv VALUES ('k', 'v')")
-			if err != nil {
-				s.Fatal(err)
-			}
+			stmt := s.prepare(db, "REPLACE INTO kv VALUES ('k', 'v')") //nolint:sqlclosecheck // the test's end does
 			_, err = stmt.ExecContext(s.Context())
 			s.wantReadOnly(err, rdbms.ReadOnlyCluster, text)
-			_ = stmt.Close()
 		}
 		if after := s.fake.Counts("db1"); after.Connects != counts.Connects || after.Writes != counts.Writes || after.Prepares != counts.Prepares {
 			s.Errorf("a connection was touched: %+v", after)

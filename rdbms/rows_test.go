@@ -244,7 +244,7 @@ func TestRowsLeft(t *testing.T) {
 			if err != nil {
 				s.Fatal(err)
 			}
-			s.noError(rows.Close())
+			s.noError(rows.Close()) //nolint:sqlclosecheck // what this is about
 			s.noError(rows.Err())
 		},
 		"a Scan that fails": func(ctx context.Context, s *stage, db queryingAll) {
@@ -347,7 +347,7 @@ func TestRowsCancelled(t *testing.T) {
 					}
 					s.wantError(rows.Err(), context.Canceled, "cancelled amid rows")
 					s.idle()
-					_ = rows.Close()
+					_ = rows.Close() //nolint:sqlclosecheck // before the next one
 				}
 				for _, server := range []string{"db1", "db2"} {
 					if h := s.row(server).Health; h != rdbms.HealthFresh {

@@ -132,7 +132,7 @@ func queryAll(ctx context.Context, db queryingAll, query string) error {
 		return err
 	}
 	defer rows.Close()
-	for rows.Next() { //nolint:revive // nothing to do
+	for rows.Next() {
 	}
 	return rows.Err()
 }

@@ -90,7 +90,7 @@ func TestStmtIsReused(t *testing.T) {
 			for range 5 {
 				s.wantStmt(s.scope(), stmt, "k", "v")
 			}
-			s.noError(stmt.Close())
+			s.noError(stmt.Close()) //nolint:sqlclosecheck // before its connection
 			s.noError(conn.Close())
 			if n := total() - before; n != 1 {
 				s.Errorf("%s, Conn: prepared %d times", name, n)

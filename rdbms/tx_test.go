@@ -179,10 +179,11 @@ func TestTransactionEnds(t *testing.T) {
 				if err != nil {
 					s.Fatal(err)
 				}
+				defer rows.Close()
 				rows.Next()
+				s.noError(rows.Err())
 				cancel()
 				synctest.Wait()
-				_ = rows.Close()
 			},
 			"a statement's context": func(s *stage, tx *sql.Tx, _ context.CancelFunc) {
 				for _, server := range []string{"db1", "db2"} {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -14,18 +16,19 @@ import (
 
 // What happens by chance depends on the seed alone.
 func TestSeed(t *testing.T) {
-	play := func(t *testing.T, seed uint64) (story string) {
+	play := func(t *testing.T, seed uint64) string {
 		t.Helper()
+		var story strings.Builder
 		inBubble(t, three, func(_ *testing.T, c *cluster) {
 			c.Seed(seed)
 			c.Set("db2", func(k *rdbmstest.Knobs) { k.Jitter = 3 * time.Second })
 			for range 5 {
 				c.write("db1", "k", time.Now().String())
-				story += fmt.Sprint(c.variable("db2", "gtid_slave_pos"), c.age("db2", 11), c.get("db2", "k"))
+				fmt.Fprint(&story, c.variable("db2", "gtid_slave_pos"), c.age("db2", 11), c.get("db2", "k"))
 				time.Sleep(time.Second)
 			}
 		})
-		return story
+		return story.String()
 	}
 	first := play(t, 1)
 	if again := play(t, 1); again != first {
@@ -53,7 +56,7 @@ func TestManyGoroutines(t *testing.T) {
 			clients.Go(func() {
 				key := fmt.Sprint("k", i)
 				for n := range 50 {
-					c.write("db1", key, fmt.Sprint(n)) //nolint:contextcheck // every write is to come through
+					c.write("db1", key, strconv.Itoa(n)) //nolint:contextcheck // every write is to come through
 					var v sql.NullString
 					_ = c.dbs["db2"].QueryRowContext(ctx, "SELECT v FROM kv WHERE k = ?", key).Scan(&v)
 					time.Sleep(time.Millisecond)
