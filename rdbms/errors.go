@@ -56,12 +56,21 @@ func (e *ServersError) Error() string {
 	}
 	for i, name := range slices.Sorted(maps.Keys(e.Servers)) {
 		b.WriteString(map[bool]string{true: ": ", false: "; "}[i == 0])
-		fmt.Fprintf(&b, "%s: %v", name, e.Servers[name])
+		fmt.Fprintf(&b, "%s: %s", name, causeText(e.Servers[name]))
 	}
 	if e.RetryAfter > 0 {
 		fmt.Fprintf(&b, "; try again in %v", e.RetryAfter.Round(time.Millisecond))
 	}
 	return b.String()
+}
+
+// causeText leaves out what the whole error says already.
+func causeText(err error) string {
+	var lost *lostError
+	if errors.As(err, &lost) {
+		return lost.cause.Error()
+	}
+	return err.Error()
 }
 
 func (e *ServersError) kind() error {

@@ -99,8 +99,8 @@ func (p TimeoutPolicy) check() error {
 
 // check returns nil, or an error that names the field. DSNs are looked at by connector.
 func (c *Config) check() error {
-	if err := dcname.Check(c.Name); err != nil {
-		return fmt.Errorf("Config.Name: %w", err)
+	if dcname.Check(c.Name) != nil { // the alphabet is the same
+		return fmt.Errorf("Config.Name: %.80q: want 1 to 32 of a-z, 0-9, -", c.Name)
 	}
 	if len(c.Servers) == 0 {
 		return errors.New("Config.Servers: there is none")
