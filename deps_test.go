@@ -20,18 +20,24 @@ const module = "github.com/multidc/multidc"
 // library: our own packages by their folder, others by module. A package that is not listed fails the test, so
 // that whoever adds one, or an import, decides it here.
 var mayImport = map[string][]string{
-	".":                    {},
-	"internal/backoff":     {},
-	"internal/breaker":     {"internal/backoff"},
-	"internal/dcname":      {},
-	"internal/freshness":   {},
-	"internal/sim":         {"internal/dcname"},
-	"internal/testservers": {},
-	"rdbms":                {"internal/breaker", "internal/dcname", "internal/freshness", "rdbms/heartbeat", "rdbms/position", "github.com/go-sql-driver/mysql"},
-	"rdbms/heartbeat":      {},
-	"rdbms/position":       {},
-	"rdbms/rdbmstest":      {"rdbms", "rdbms/heartbeat", "rdbms/switchover", "github.com/go-sql-driver/mysql"},
-	"rdbms/switchover":     {"internal/backoff", "internal/dcname"},
+	".":                        {},
+	"internal/backoff":         {},
+	"internal/breaker":         {"internal/backoff"},
+	"internal/dcname":          {},
+	"internal/freshness":       {},
+	"internal/mcclient":        {"github.com/bradfitz/gomemcache"},
+	"internal/kafkalog":        {"internal/backoff", "github.com/segmentio/kafka-go"},
+	"internal/sim":             {"internal/dcname"},
+	"internal/testservers":     {},
+	"rdbms":                    {"internal/breaker", "internal/dcname", "internal/freshness", "rdbms/heartbeat", "rdbms/position", "github.com/go-sql-driver/mysql"},
+	"rdbms/heartbeat":          {},
+	"rdbms/position":           {},
+	"rdbms/rdbmstest":          {"rdbms", "rdbms/heartbeat", "rdbms/switchover", "github.com/go-sql-driver/mysql"},
+	"rdbms/switchover":         {"internal/backoff", "internal/dcname"},
+	"wanobjectcache":           {"internal/dcname", "internal/freshness"},
+	"wanobjectcache/memcached": {"internal/mcclient", "wanobjectcache"},
+	"wanobjectcache/purgelog":  {"internal/backoff", "internal/dcname", "internal/kafkalog", "wanobjectcache", "github.com/segmentio/kafka-go"},
+	"wanobjectcache/storetest": {"wanobjectcache"},
 }
 
 // trees are the packages that users pick from; none imports another, not in tests either.

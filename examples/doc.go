@@ -6,5 +6,9 @@
 //
 //	go run ./examples/replicas
 //
-// shows in a few seconds which server a read gets, and why. Nothing of this module is meant to be imported.
+// shows in a few seconds which server a read gets, and why, and
+//
+//	go run ./examples/cache
+//
+// what a purge does in two DCs. Nothing of this module is meant to be imported.
 package examples

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -69,14 +70,22 @@ func (s *site) describe(ctx context.Context) dcState {
 
 // databases shows what this datacenter knows of the servers, and where its reads would go.
 func (w *wiki) databases(rw http.ResponseWriter, r *http.Request) {
-	e := w.cluster.Explain(r.Context())
+	w.explain(rw, r, "databases", "Databases", w.cluster.Explain(r.Context()))
+}
+
+// explainCache shows what this datacenter's cache knows of itself, and which DCs it can purge.
+func (w *wiki) explainCache(rw http.ResponseWriter, r *http.Request) {
+	w.explain(rw, r, "cache", "Cache", w.cache.Explain(r.Context()))
+}
+
+func (w *wiki) explain(rw http.ResponseWriter, r *http.Request, name, heading string, e fmt.Stringer) {
 	if strings.Contains(r.Header.Get("Accept"), "application/json") {
 		writeJSON(rw, http.StatusOK, e)
 		return
 	}
 	f := w.begin(r)
-	f.Heading, f.Body = "Databases", e.String()
-	w.show(rw, r, http.StatusOK, "databases", f)
+	f.Heading, f.Body = heading, e.String()
+	w.show(rw, r, http.StatusOK, name, f)
 }
 
 // setPrimary changes the state, as an operator's command does; both datacenters follow it.

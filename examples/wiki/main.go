@@ -5,8 +5,9 @@
 //
 // serves DC a, at first the primary, on http://127.0.0.1:8081 and DC b on http://127.0.0.1:8082. Readers read what is near
 // them; edits go to the primary, from the other DC across the link. Without -servers the databases are two SQLite files of
-// which one follows the other; with it they are the MariaDB servers of a test bed. On /_dc the link can be slowed, cut and
-// healed, and the primary moved; /_dc/databases says what a DC knows of the servers.
+// which one follows the other; with it they are the MariaDB servers of a test bed. Pages are read through a cache in each
+// DC, and an edit purges both. On /_dc the link can be slowed, cut and healed, and the primary moved; /_dc/databases and
+// /_dc/cache say what a DC knows of the servers.
 package main
 
 import (

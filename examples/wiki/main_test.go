@@ -22,7 +22,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	patience = 30 * time.Second
+	patience = cacheTTL + 30*time.Second
 	tick     = 10 * time.Millisecond
 )
 
@@ -178,6 +178,19 @@ func (r *running) readsNear(dc string) {
 		name := r.health(dc).Database
 		return strings.HasPrefix(name, dc+".db") || strings.HasPrefix(name, "mariadb-"+dc)
 	}, patience, tick)
+}
+
+// explained decodes what a DC says of itself.
+func (r *running) explained(dc, path string, into any) {
+	r.tb.Helper()
+	req, err := http.NewRequestWithContext(r.tb.Context(), http.MethodGet, r.urls[dc]+path, http.NoBody)
+	require.NoError(r.tb, err)
+	req.Header.Set("Accept", "application/json")
+	res, err := r.http.Do(req)
+	require.NoError(r.tb, err)
+	defer func() { _ = res.Body.Close() }()
+	require.Equal(r.tb, "application/json", res.Header.Get("Content-Type"))
+	require.NoError(r.tb, json.NewDecoder(res.Body).Decode(into))
 }
 
 // docs makes a directory to import, of file names and contents.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/multidc/multidc/rdbms"
+	"github.com/multidc/multidc/wanobjectcache"
 )
 
 // pages reads and writes the wiki as one datacenter's application does: it reads near, and writes to the primary.
@@ -29,7 +30,7 @@ type revision struct {
 }
 
 var (
-	errNoPage   = errors.New("there is no such page")
+	errNoPage   = fmt.Errorf("%w: there is no such page", wanobjectcache.ErrNotFound) // so a loader may return it
 	errConflict = errors.New("somebody else has changed the page since")
 )
 
@@ -47,6 +48,18 @@ const selectRevision = "SELECT r.id, r.title, r.text, r.summary, r.dc, r.at, r.i
 // page returns a page's newest revision, as far as this DC knows.
 func (p *pages) page(ctx context.Context, title string) (revision, error) {
 	return p.one(ctx, selectRevision+"JOIN page p ON p.revision = r.id WHERE p.title = ?", title)
+}
+
+// head returns a page's newest revision without its text.
+func (p *pages) head(ctx context.Context, title string) (revision, error) {
+	list, err := p.list(ctx, selectHead+"WHERE id = (SELECT revision FROM page WHERE title = ?)", title)
+	if err == nil && len(list) == 0 {
+		err = errNoPage
+	}
+	if err != nil {
+		return revision{}, err
+	}
+	return list[0], nil
 }
 
 // at returns one revision of a page.
@@ -127,6 +140,7 @@ func (p *pages) save(ctx context.Context, edits ...edit) (changed int, err error
 	if err != nil {
 		return 0, p.failed(err, false)
 	}
+	var stale []string // titles of what may be cached; an import adds only what was not there
 	for _, e := range edits {
 		ok, err := p.put(ctx, tx, e)
 		if err != nil {
@@ -136,6 +150,13 @@ func (p *pages) save(ctx context.Context, edits ...edit) (changed int, err error
 		if ok {
 			changed++
 		}
+		if ok && !e.imported {
+			stale = append(stale, e.title)
+		}
+	}
+	if err := p.cache.purge(ctx, stale); err != nil { // the last thing before COMMIT
+		_ = tx.Rollback()
+		return 0, err
 	}
 	return changed, p.failed(tx.Commit(), true)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/multidc/multidc/rdbms"
 	"github.com/multidc/multidc/rdbms/switchover"
+	"github.com/multidc/multidc/wanobjectcache"
 )
 
 // states are the views that both datacenters have of the one document which says who is the primary.
@@ -60,11 +61,13 @@ func (s states) primary(ctx context.Context) (string, error) {
 	return dc, err
 }
 
-// site is what the processes of one datacenter have: their view of who is the primary, and of the database servers.
+// site is what the processes of one datacenter have: their view of who is the primary, and of the database servers, and a
+// cache.
 type site struct {
 	dc      string
 	state   *switchover.State
 	cluster *rdbms.Cluster
+	cache   *pageCache
 	dbs     databases
 	log     io.Writer
 	problem atomic.Pointer[string] // why the databases have not followed the state; nil = they have
@@ -74,12 +77,16 @@ type site struct {
 type sites []*site
 
 func openSites(states states, dbs databases, log io.Writer) (list sites, err error) {
+	// In the place of memcached: of each DC's servers its own processes read and fill, and the other's only purge.
+	stores := map[string]wanobjectcache.Store{dcA: wanobjectcache.NewMemory(nil), dcB: wanobjectcache.NewMemory(nil)}
 	for _, dc := range []string{dcA, dcB} {
 		s := &site{dc: dc, state: states[dc], dbs: dbs, log: log}
-		s.cluster, err = rdbms.New(dbs.config(dc, dbs.primary()), &rdbms.Options{
-			DC: dc, Engine: dbs.engine(), ClusterReason: s.state.ClusterReason(""),
-			PollRemote: time.Second, // as the near ones: so the pages soon show what was changed
-		})
+		if s.cache, err = newPageCache(s, stores); err == nil {
+			s.cluster, err = rdbms.New(dbs.config(dc, dbs.primary()), &rdbms.Options{
+				DC: dc, Engine: dbs.engine(), ClusterReason: s.state.ClusterReason(""),
+				PollRemote: time.Second, // as the near ones: so the pages soon show what was changed
+			})
+		}
 		if err != nil {
 			return nil, errors.Join(err, list.close(context.Background()))
 		}
@@ -93,7 +100,7 @@ func (l sites) close(ctx context.Context) error {
 	defer cancel()
 	var errs []error
 	for _, s := range l {
-		errs = append(errs, s.cluster.Close(ctx))
+		errs = append(errs, s.cache.Close(ctx), s.cluster.Close(ctx)) // what the cache still loads reads the cluster
 	}
 	return errors.Join(errs...)
 }

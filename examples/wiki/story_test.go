@@ -89,11 +89,11 @@ func TestLagIsSeen(t *testing.T) {
 	w.shows(dcA, "/wiki/Late", "two")
 	w.aged(dcB, true, 0.5)
 	require.Contains(t, w.get(dcB, "/wiki/Late").body, "one", "b has not heard of it")
-	w.shows(dcB, "/wiki/Late", "two") // too far behind: b reads a's database
+	w.shows(dcB, "/edit/Late", "two") // too far behind: b reads a's database
 	require.Contains(t, w.get(dcB, "/recent").body, "from a.db")
 	require.Equal(t, http.StatusSeeOther, w.post(dcA, "/_dc/cut", nil).status)
-	w.shows(dcB, "/wiki/Late", "one") // that cannot be reached: old, and it says so
-	require.Contains(t, w.get(dcB, "/wiki/Late").body, "more than it should")
+	w.shows(dcB, "/edit/Late", "one") // that cannot be reached: old, and it says so
+	require.Contains(t, w.get(dcB, "/edit/Late").body, "more than it should")
 	require.True(t, w.health(dcB).Lagged)
 	require.Equal(t, http.StatusSeeOther, w.post(dcA, "/_dc/heal", nil).status)
 	require.Equal(t, http.StatusSeeOther, w.post(dcA, "/_dc/lag", url.Values{"lag": {"0s"}}).status)

@@ -78,7 +78,7 @@ type pageBody struct {
 
 func (w *wiki) view(rw http.ResponseWriter, r *http.Request, title string) {
 	f := w.begin(r)
-	rev, old, err := w.wanted(r, title)
+	body, cached, err := w.wanted(r, title)
 	if errors.Is(err, errNoPage) {
 		err = w.missing(r, title)
 	}
@@ -86,31 +86,29 @@ func (w *wiki) view(rw http.ResponseWriter, r *http.Request, title string) {
 		w.fail(rw, r, err)
 		return
 	}
-	html, err := render(title, rev.Text)
-	if err != nil {
-		w.fail(rw, r, err)
-		return
-	}
-	f.Heading, f.Title, f.Body = title, title, pageBody{Revision: rev, HTML: html, Old: old}
+	f.Heading, f.Title, f.Body, f.Cached = title, title, body, cached
 	w.show(rw, r, http.StatusOK, "page", f)
 }
 
-// wanted reads the newest revision, or the one the query names.
-func (w *wiki) wanted(r *http.Request, title string) (rev revision, old bool, err error) {
+// wanted is the newest revision, and how the cache had it, or the one the query names.
+func (w *wiki) wanted(r *http.Request, title string) (body pageBody, cached string, err error) {
 	text := r.URL.Query().Get("revision")
 	if text == "" {
-		rev, err = w.pages.page(r.Context(), title)
-		return rev, false, err
+		return w.pages.newest(r.Context(), title)
 	}
 	id, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
-		return revision{}, false, &problem{status: http.StatusBadRequest, Heading: "No such revision", Text: strconv.Quote(text) + " is no number of a revision."}
+		return body, "", &problem{status: http.StatusBadRequest, Heading: "No such revision", Text: strconv.Quote(text) + " is no number of a revision."}
 	}
-	rev, err = w.pages.at(r.Context(), title, id)
+	body.Old = true
+	body.Revision, err = w.pages.at(r.Context(), title, id)
 	if errors.Is(err, errNoPage) {
 		err = &problem{status: http.StatusNotFound, Heading: "No such revision", Text: "In datacenter " + w.dc + " this page has no revision " + text + "."}
 	}
-	return rev, true, err
+	if err == nil {
+		body.HTML, err = render(title, body.Revision.Text)
+	}
+	return body, "", err
 }
 
 // missing is a page that is not there: it can be written, and there may be others below it.

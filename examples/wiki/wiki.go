@@ -50,6 +50,7 @@ func (w *wiki) handler() http.Handler {
 	mux.HandleFunc("GET /healthz", w.health)
 	mux.HandleFunc("GET /_dc", w.dcs)
 	mux.HandleFunc("GET /_dc/databases", w.databases)
+	mux.HandleFunc("GET /_dc/cache", w.explainCache)
 	mux.HandleFunc("POST /_dc/primary", w.setPrimary)
 	mux.HandleFunc("POST /_dc/lag", w.setLag)
 	mux.HandleFunc("POST /_dc/cut", w.cut)
@@ -90,7 +91,7 @@ func (w *wiki) titled(h func(http.ResponseWriter, *http.Request, string)) http.H
 //go:embed templates/*.html templates/style.css
 var files embed.FS
 
-var templates = parseTemplates("home", "page", "edit", "history", "recent", "dc", "databases", "problem")
+var templates = parseTemplates("home", "page", "edit", "history", "recent", "dc", "databases", "cache", "problem")
 
 func parseTemplates(names ...string) map[string]*template.Template {
 	funcs := template.FuncMap{
@@ -118,6 +119,8 @@ type frame struct {
 	OtherURL    string // the same in the other datacenter
 	OtherDC     string
 	Served      rdbms.Served
+	Cached      string // how the cache had it; empty if it was not asked
+	Purge       *purge // the last from here, or nil
 	Body        any
 }
 
@@ -142,7 +145,7 @@ func (w *wiki) otherURL(r *http.Request) string {
 
 // show renders a page completely before it sends the first byte. The footer tells what its reads got.
 func (w *wiki) show(rw http.ResponseWriter, r *http.Request, status int, name string, f frame) {
-	f.Served = w.cluster.Served(r.Context())
+	f.Served, f.Purge = w.cluster.Served(r.Context()), w.cache.last.Load()
 	var out bytes.Buffer
 	if err := templates[name].Execute(&out, f); err != nil {
 		http.Error(rw, "The page cannot be shown: "+err.Error(), http.StatusInternalServerError)

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"html/template"
+	"sync/atomic"
+	"time"
+
+	"github.com/multidc/multidc/wanobjectcache"
+)
+
+// cacheTTL is also how long a datacenter may show an old page at most whose purge a cut link has lost.
+const cacheTTL = time.Minute
+
+// pageCache is what one datacenter has cached of the newest revisions, by title.
+type pageCache struct {
+	*wanobjectcache.Cache
+
+	page *wanobjectcache.Group[string, revision] // without the text
+	html *wanobjectcache.Group[string, rendered]
+	last atomic.Pointer[purge] // from this DC
+}
+
+// rendered is a revision as it is shown.
+type rendered struct {
+	Revision int64
+	HTML     template.HTML
+}
+
+// purge tells what becomes of it in both datacenters. A template asks for String: by itself it would copy a Delivery that is
+// still under way.
+type purge struct {
+	Titles     []string
+	Page, HTML *wanobjectcache.Delivery
+}
+
+func newPageCache(s *site, stores map[string]wanobjectcache.Store) (*pageCache, error) {
+	other := otherDC(s.dc)
+	cache, err := wanobjectcache.New(stores[s.dc], &wanobjectcache.Options{
+		DC: s.dc, Keyspace: "wiki",
+		Remote:    map[string]wanobjectcache.Store{other: farStore{stores[other], s.dbs}},
+		Freshness: wanobjectcache.FromContext, // rdbms, which the loaders read, reports by itself
+	})
+	if err != nil {
+		return nil, err
+	}
+	load := newPages(s)
+	c := &pageCache{Cache: cache}
+	var errPage, errHTML error
+	c.page, errPage = wanobjectcache.NewGroup(cache, "page", &wanobjectcache.GroupOptions[string, revision]{TTL: cacheTTL, Load: load.head})
+	c.html, errHTML = wanobjectcache.NewGroup(cache, "html", &wanobjectcache.GroupOptions[string, rendered]{TTL: cacheTTL, Load: load.rendered})
+	return c, errors.Join(errPage, errHTML)
+}
+
+// purge purges pages in both datacenters. It waits for this one.
+func (c *pageCache) purge(ctx context.Context, titles []string) error {
+	if len(titles) == 0 {
+		return nil
+	}
+	page, errPage := c.page.Delete(ctx, titles...)
+	html, errHTML := c.html.Delete(ctx, titles...)
+	if err := errors.Join(errPage, errHTML); err != nil {
+		return err
+	}
+	c.last.Store(&purge{Titles: titles, Page: page, HTML: html})
+	return nil
+}
+
+// rendered renders a page's newest revision, as far as this DC knows.
+func (p *pages) rendered(ctx context.Context, title string) (rendered, error) {
+	r, err := p.page(ctx, title)
+	if err != nil {
+		return rendered{}, err
+	}
+	html, err := render(title, r.Text)
+	return rendered{Revision: r.ID, HTML: html}, err
+}
+
+// newest returns a page to be shown, from the cache if it is there, and how it came by it.
+func (p *pages) newest(ctx context.Context, title string) (pageBody, string, error) {
+	page, errPage := p.cache.page.Fetch(ctx, title)
+	html, errHTML := p.cache.html.Fetch(ctx, title)
+	how := fmt.Sprintf("page %s, HTML %s", page.Outcome, html.Outcome)
+	switch {
+	case errPage != nil || errHTML != nil:
+		return pageBody{}, how, errors.Join(errPage, errHTML)
+	case page.Value.ID != html.Value.Revision: // two values are of two moments: there was an edit in between
+		r, err := p.page(ctx, title)
+		if err != nil {
+			return pageBody{}, how, err
+		}
+		out, err := render(title, r.Text)
+		return pageBody{Revision: r, HTML: out}, how + ", of another revision: not used", err
+	case !page.Found:
+		return pageBody{}, how, errNoPage
+	}
+	return pageBody{Revision: page.Value, HTML: html.Value.HTML}, how, nil
+}

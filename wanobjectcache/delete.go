@@ -1,0 +1,192 @@
+package wanobjectcache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Delete purges ids in every DC: call it in the transaction that changes the data, as the last thing before COMMIT, so that
+// nothing is left in the cache if the process dies in between. For the hold-off after it a key refuses what is loaded, for
+// a replica may still show what was there before; what is loaded then is kept for moments only.
+//
+// It returns when this DC has confirmed and the purge log, if there is one, has accepted; what of these failed is a
+// *DeliveryError. The other DCs go on in the background: the Delivery tells of them.
+func (g *Group[K, V]) Delete(ctx context.Context, ids ...K) (*Delivery, error) {
+	_, list, err := g.entriesOf(ids)
+	if err != nil {
+		return nil, err
+	}
+	bases, keys := make([]string, len(list)), make([]string, len(list))
+	for i, e := range list {
+		bases[i], keys[i] = e.base, e.wire
+	}
+	c := g.cache
+	cut := func() {
+		for _, group := range c.enrolled() {
+			group.cut(bases)
+		}
+	}
+	at := c.now()
+	tombstone := record{kind: kindTombstone, at: at, span: micros(c.holdoff.Microseconds()), payload: []byte(c.opts.DC)}.append(nil)
+	p := purge{op: OpDelete, keys: keys, at: at, cut: cut, send: func(ctx context.Context, s Store, key string) error {
+		return s.Set(ctx, key, StoreItem{Value: tombstone, Flags: kindTombstone.flags()}, c.holdoff)
+	}}
+	return c.purge(ctx, p)
+}
+
+// PurgeTags purges in every DC all values that have one of the tags. It returns as [Group.Delete] does. A tag's time never
+// goes back, whoever purges it and however late that arrives.
+func (c *Cache) PurgeTags(ctx context.Context, tags ...Tag) (*Delivery, error) {
+	if c.closed.Load() {
+		return nil, ErrClosed
+	}
+	keys := make([]string, len(tags))
+	for i, tag := range tags {
+		base, err := tagKey(c.opts.Keyspace, tag)
+		if err != nil {
+			return nil, fmt.Errorf("wanobjectcache: tag %.100q: %w", string(tag), err)
+		}
+		keys[i] = wireKey(base, typTag)
+	}
+	cut := func() {
+		for _, group := range c.enrolled() {
+			group.cutTags(keys)
+		}
+	}
+	at := c.now()
+	return c.purge(ctx, purge{op: OpTag, keys: keys, at: at, cut: cut, send: func(ctx context.Context, s Store, key string) error {
+		return c.raiseTag(ctx, s, key, at, micros(c.holdoff.Microseconds()))
+	}})
+}
+
+// mostRounds is how often a read and a write that depends on it are tried against others who write.
+const mostRounds = 10
+
+// raiseTag lets a tag's time, and the end of its hold-off, be at least these.
+func (c *Cache) raiseTag(ctx context.Context, s Store, key string, at, holdoff micros) error {
+	for range mostRounds {
+		var item [1]StoreItem
+		if err := s.GetMulti(ctx, []string{key}, item[:]); err != nil {
+			return err
+		}
+		old, there := c.tagIn(&item[0], c.now())
+		next := record{kind: kindTag, at: at, span: holdoff, payload: []byte(c.opts.DC)}
+		if there {
+			next.at = max(at, old.at)
+			next.span = max(at+holdoff, old.at+old.span) - next.at
+			if next.at == old.at && next.span == old.span {
+				return nil
+			}
+		}
+		write := s.Add
+		if item[0].Found {
+			write = s.CAS
+		}
+		err := write(ctx, key, StoreItem{Value: next.append(nil), Flags: kindTag.flags(), Token: item[0].Token}, tagLife)
+		if !lostRace(err) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %d times", ErrConflict, mostRounds)
+}
+
+// purge is one call of Delete or PurgeTags.
+type purge struct {
+	op   PurgeOp
+	keys []string
+	at   micros
+	cut  func() // detaches the loads under way
+	send func(ctx context.Context, s Store, key string) error
+}
+
+// purge sends to all DCs and the log at the same time, and waits for the local DC and the log.
+func (c *Cache) purge(ctx context.Context, p purge) (*Delivery, error) {
+	if len(p.keys) == 0 {
+		d := newDelivery(c.opts.DC, nil)
+		d.set(0, nil, 0)
+		return d, nil
+	}
+	p.cut()
+	d := newDelivery(c.opts.DC, c.remotes)
+	sending := context.WithoutCancel(ctx)
+	local, logged := make(chan struct{}, 1), make(chan error, 1)
+	if !c.inBackground(func() { logged <- c.log(sending, p, d) }) {
+		return nil, ErrClosed
+	}
+	for i, r := range c.remotes {
+		if !c.inBackground(func() { c.sendTo(sending, p, d, i+1, r) }) {
+			d.set(i+1, ErrClosed, 0)
+		}
+	}
+	if !c.inBackground(func() {
+		c.sendTo(sending, p, d, 0, &remote{dc: c.opts.DC, store: c.local})
+		p.cut() // again: a load may have begun since, from what was there before
+		local <- struct{}{}
+	}) {
+		return d, ErrClosed
+	}
+	var logErr error
+	for waiting := 2; waiting > 0; waiting-- {
+		select {
+		case <-local: // its error is in the Delivery
+		case logErr = <-logged:
+		case <-ctx.Done():
+			return d, fmt.Errorf("wanobjectcache: purge: %w", context.Cause(ctx))
+		}
+	}
+	return d, d.failure(func(r DCResult) bool { return r.DC == c.opts.DC && r.Err != nil }, logErr)
+}
+
+func (c *Cache) log(ctx context.Context, p purge, d *Delivery) error {
+	if c.opts.PurgeLog == nil {
+		return nil
+	}
+	list := make([]Purge, len(p.keys))
+	for i, key := range p.keys {
+		list[i] = Purge{Op: p.op, Key: key, Time: p.at.time(), Holdoff: c.holdoff, Origin: c.opts.DC}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.life, cancel)() //nolint:contextcheck // Close ends it
+	if err := c.opts.PurgeLog.Append(ctx, list); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotLogged, err)
+	}
+	d.setLogged()
+	return nil
+}
+
+// sendTo purges the keys in one DC, and notes the result.
+func (c *Cache) sendTo(ctx context.Context, p purge, d *Delivery, at int, r *remote) {
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, c.opts.RemoteTimeout)
+	defer cancel()
+	errs := make([]error, len(p.keys))
+	few(len(p.keys), func(i int) {
+		if err := r.send(ctx, p, p.keys[i]); err != nil {
+			errs[i] = fmt.Errorf("%s: %w", p.keys[i], err)
+		}
+	})
+	err := errors.Join(errs...)
+	result := d.set(at, err, time.Since(began))
+	if err != nil {
+		c.warn(ctx, WarningInfo{Kind: StoreFailed, Key: p.keys[0], DC: r.dc, Op: "purge", Err: err})
+	}
+	if on := c.opts.Events.OnPurge; on != nil {
+		on(ctx, PurgeInfo{Op: p.op, Keys: p.keys, Result: result, Logged: d.Logged()})
+	}
+}
+
+// send purges one key. A DC that does not answer is not given more than it can hold.
+func (r *remote) send(ctx context.Context, p purge, key string) error {
+	if r.sending != nil {
+		select {
+		case r.sending <- struct{}{}:
+			defer func() { <-r.sending }()
+		default:
+			return ErrOverloaded
+		}
+	}
+	return p.send(ctx, r.store, key)
+}

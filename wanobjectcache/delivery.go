@@ -1,0 +1,169 @@
+package wanobjectcache
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// DCResult is what became of a purge in one DC.
+type DCResult struct {
+	DC   string
+	Done bool          // it is known: Err nil = purged
+	Err  error         // ErrUnknownOutcome = sent, no answer came; of several keys all are joined
+	Took time.Duration // until it was known
+}
+
+// String says it in words.
+func (r DCResult) String() string {
+	switch {
+	case !r.Done:
+		return r.DC + ": pending"
+	case r.Err == nil:
+		return fmt.Sprintf("%s: done in %v", r.DC, r.Took.Round(10*time.Microsecond))
+	case errors.Is(r.Err, ErrUnknownOutcome):
+		return r.DC + ": unknown: " + r.Err.Error()
+	}
+	return r.DC + ": failed: " + r.Err.Error()
+}
+
+// MarshalJSON gives dc, state (done, failed, unknown, pending), error and took in milliseconds.
+func (r DCResult) MarshalJSON() ([]byte, error) {
+	state, text := "done", ""
+	switch {
+	case !r.Done:
+		state = "pending"
+	case errors.Is(r.Err, ErrUnknownOutcome):
+		state = "unknown"
+	case r.Err != nil:
+		state = "failed"
+	}
+	if r.Err != nil {
+		text = r.Err.Error()
+	}
+	return json.Marshal(struct {
+		DC    string  `json:"dc"`
+		State string  `json:"state"`
+		Error string  `json:"error,omitempty"`
+		Took  float64 `json:"took_ms"`
+	}{r.DC, state, text, float64(r.Took) / float64(time.Millisecond)})
+}
+
+// Delivery follows a purge into all DCs.
+type Delivery struct {
+	mu      sync.Mutex
+	results []DCResult // the local DC first
+	logged  bool
+	left    int // DCs that are not done
+	all     chan struct{}
+}
+
+func newDelivery(local string, remotes []*remote) *Delivery {
+	d := &Delivery{results: []DCResult{{DC: local}}, left: 1 + len(remotes), all: make(chan struct{})}
+	for _, r := range remotes {
+		d.results = append(d.results, DCResult{DC: r.dc})
+	}
+	return d
+}
+
+func (d *Delivery) set(i int, err error, took time.Duration) DCResult {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.results[i].Done, d.results[i].Err, d.results[i].Took = true, err, took
+	if d.left--; d.left == 0 {
+		close(d.all)
+	}
+	return d.results[i]
+}
+
+func (d *Delivery) setLogged() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.logged = true
+}
+
+// Results returns what is known by now, the local DC first.
+func (d *Delivery) Results() []DCResult {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.results)
+}
+
+// Logged reports whether Options.PurgeLog has accepted the purge: then it will reach every DC.
+func (d *Delivery) Logged() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.logged
+}
+
+// Wait waits until the result of every DC is known. It returns nil if all have purged, else a *DeliveryError; when ctx ends
+// first, that with the cause of ctx.
+func (d *Delivery) Wait(ctx context.Context) error {
+	var ended error
+	select {
+	case <-d.all:
+	case <-ctx.Done():
+		ended = context.Cause(ctx)
+	}
+	return errors.Join(d.failure(func(r DCResult) bool { return !r.Done || r.Err != nil }, nil), ended)
+}
+
+// failure is a *DeliveryError of the DCs that are bad, or nil.
+func (d *Delivery) failure(bad func(DCResult) bool, log error) error {
+	all := d.Results()
+	if log == nil && !slices.ContainsFunc(all, bad) {
+		return nil
+	}
+	return &DeliveryError{Results: all, Log: log}
+}
+
+// String is one line.
+func (d *Delivery) String() string {
+	var parts []string
+	for _, r := range d.Results() {
+		parts = append(parts, r.String())
+	}
+	if d.Logged() {
+		parts = append(parts, "logged")
+	}
+	return strings.Join(parts, "; ")
+}
+
+// DeliveryError says in which DCs a purge is not known to be done.
+type DeliveryError struct {
+	Results []DCResult
+	Log     error // of the purge log: wraps ErrNotLogged
+}
+
+// Error names them.
+func (e *DeliveryError) Error() string {
+	var parts []string
+	for _, r := range e.Results {
+		if !r.Done || r.Err != nil {
+			parts = append(parts, r.String())
+		}
+	}
+	if e.Log != nil {
+		parts = append(parts, e.Log.Error())
+	}
+	return "wanobjectcache: purge: " + strings.Join(parts, "; ")
+}
+
+// Unwrap returns all causes.
+func (e *DeliveryError) Unwrap() []error {
+	var all []error
+	for _, r := range e.Results {
+		if r.Err != nil {
+			all = append(all, r.Err)
+		}
+	}
+	if e.Log != nil {
+		all = append(all, e.Log)
+	}
+	return all
+}

@@ -1,0 +1,284 @@
+package wanobjectcache
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+)
+
+const (
+	wirePrefix    = "WANCache:"
+	wireSeparator = "|#|"
+	maxName       = 64
+	maxBase       = 205 // with prefix, separator and type a wire key has at most 218 bytes, of memcached's 250
+	tagGroup      = "tag"
+
+	epochBase = "global:WANCache-epoch"
+)
+
+var (
+	errNoComponents = errors.New("the id gives no key: GroupOptions.Key, or the id itself, must have at least one component that is not empty")
+	errNoTag        = errors.New("a tag is empty: it must name something")
+)
+
+// checkName checks a keyspace or the name of a group. The error does not say which.
+func checkName(name string) error {
+	if !isName(name) {
+		return fmt.Errorf("%.80q is no usable name: want 1 to %d of A-Z, a-z, 0-9, _, -", name, maxName)
+	}
+	return nil
+}
+
+func isName(s string) bool {
+	if s == "" || len(s) > maxName {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// baseKey appends the base key of components. Different lists have different keys: the colon between components is
+// escaped inside them.
+func baseKey(dst []byte, keyspace, group string, components []string) ([]byte, error) {
+	if allEmpty(components) {
+		return dst, errNoComponents
+	}
+	start := len(dst)
+	dst = appendGroup(dst, keyspace, group)
+	for i, component := range components {
+		if i > 0 {
+			dst = append(dst, ':')
+		}
+		dst = appendEscaped(dst, component, mustEscape)
+	}
+	return shortened(dst, start, keyspace, group), nil
+}
+
+// tagKey is the base key of a tag. Its colons stay: "site:7" is nobody else's key.
+func tagKey(keyspace string, tag Tag) (string, error) {
+	if tag == "" {
+		return "", errNoTag
+	}
+	var buf [256]byte
+	b := appendEscaped(appendGroup(buf[:0], keyspace, tagGroup), string(tag), mustEscapeInTag)
+	return string(shortened(b, 0, keyspace, tagGroup)), nil
+}
+
+func allEmpty(components []string) bool {
+	for _, component := range components {
+		if component != "" {
+			return false
+		}
+	}
+	return true
+}
+
+func appendGroup(dst []byte, keyspace, group string) []byte {
+	dst = append(append(dst, keyspace...), ':')
+	return append(append(dst, group...), ':')
+}
+
+// shortened puts a hash in place of the components if the base key, which begins at start, is too long. No component can
+// look like it, because # is escaped.
+func shortened(dst []byte, start int, keyspace, group string) []byte {
+	if len(dst)-start <= maxBase {
+		return dst
+	}
+	sum := sha256.Sum256(dst[start:])
+	return hex.AppendEncode(append(appendGroup(dst[:start], keyspace, group), '#'), sum[:])
+}
+
+func appendEscaped(dst []byte, s string, must func(byte) bool) []byte {
+	const digits = "0123456789ABCDEF"
+	for i := range len(s) {
+		if c := s[i]; must(c) {
+			dst = append(dst, '%', digits[c>>4], digits[c&15])
+		} else {
+			dst = append(dst, c)
+		}
+	}
+	return dst
+}
+
+// mustEscape: what a memcached key cannot hold, what has a meaning in our keys, and the braces by which some proxies
+// choose a server.
+func mustEscape(c byte) bool { return c == ':' || mustEscapeInTag(c) }
+
+func mustEscapeInTag(c byte) bool {
+	switch c {
+	case '%', '#', '|', '{', '}':
+		return true
+	default:
+		return c < 0x21 || c > 0x7E
+	}
+}
+
+// wireKey is the key under which the store has a record of type typ.
+func wireKey(base string, typ byte) string {
+	var buf [256]byte
+	return string(appendType(append(append(buf[:0], wirePrefix...), base...), typ))
+}
+
+func appendType(dst []byte, typ byte) []byte { return append(append(dst, wireSeparator...), typ) }
+
+// baseOf is the base key in a wire key that we made ourselves; it shares its memory.
+func baseOf(wire string) string { return wire[len(wirePrefix) : len(wire)-len(wireSeparator)-1] }
+
+// splitWireKey takes apart a wire key that somebody else sent, and refuses what wireKey cannot have made.
+func splitWireKey(key string) (base string, typ byte, ok bool) {
+	if len(key) < len(wirePrefix)+len(wireSeparator)+1 || !strings.HasPrefix(key, wirePrefix) {
+		return "", 0, false
+	}
+	base, typ = baseOf(key), key[len(key)-1]
+	if key[len(wirePrefix)+len(base):len(key)-1] != wireSeparator || !isBase(base, typ) {
+		return "", 0, false
+	}
+	return base, typ, true
+}
+
+func isBase(base string, typ byte) bool {
+	keyspace, rest, _ := strings.Cut(base, ":")
+	group, rest, ok := strings.Cut(rest, ":")
+	switch typ {
+	case typValue, typMutex, typInterim:
+		ok = ok && (isEscaped(rest, mustEscape) && strings.Trim(rest, ":") != "" || isHash(rest))
+	case typTag:
+		if base == epochBase {
+			return true
+		}
+		ok = ok && group == tagGroup && (isEscaped(rest, mustEscapeInTag) && rest != "" || isHash(rest))
+	default:
+		return false
+	}
+	return ok && len(base) <= maxBase && isName(keyspace) && isName(group)
+}
+
+// isEscaped: the colons that stand there separate components, or stay in a tag.
+func isEscaped(s string, must func(byte) bool) bool {
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '%':
+			if i+2 >= len(s) {
+				return false
+			}
+			high, low := hexDigit(s[i+1]), hexDigit(s[i+2])
+			if high < 0 || low < 0 || !must(byte(high<<4|low)) {
+				return false
+			}
+			i += 2
+		case mustEscapeInTag(c):
+			return false
+		}
+	}
+	return true
+}
+
+func hexDigit(c byte) int { return strings.IndexByte("0123456789ABCDEF", c) }
+
+func isHash(s string) bool {
+	if len(s) != 1+2*sha256.Size || s[0] != '#' {
+		return false
+	}
+	for i := 1; i < len(s); i++ {
+		if strings.IndexByte("0123456789abcdef", s[i]) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// componentsOf is GroupOptions.Key, or its default.
+func componentsOf[K comparable](key func(K) []string) (func(K) []string, error) {
+	if key != nil {
+		return key, nil
+	}
+	switch text := textOf[K](); text {
+	case notText:
+		return nil, fmt.Errorf("GroupOptions.Key is needed: only strings and integers have a key by themselves, and ids are of type %v",
+			reflect.TypeFor[K]())
+	default:
+		return func(id K) []string { return []string{string(appendID(nil, id, text))} }, nil
+	}
+}
+
+// keyer makes the keys of a group's ids. For an id that is its own component no list is made: a wire key costs one
+// allocation.
+type keyer[K comparable] struct {
+	keyspace, group string
+	components      func(K) []string
+	text            idText // notText: ask components
+}
+
+func keyerOf[K comparable](keyspace, group string, key func(K) []string) (keyer[K], error) {
+	components, err := componentsOf(key)
+	k := keyer[K]{keyspace: keyspace, group: group, components: components}
+	if key == nil {
+		k.text = textOf[K]()
+	}
+	return k, err
+}
+
+// wire is the id's wire key; baseOf has the base key in it.
+func (k *keyer[K]) wire(id K, typ byte) (string, error) {
+	var buf [256]byte
+	b, err := k.appendBase(append(buf[:0], wirePrefix...), id)
+	if err != nil {
+		return "", err
+	}
+	return string(appendType(b, typ)), nil
+}
+
+func (k *keyer[K]) appendBase(dst []byte, id K) ([]byte, error) {
+	switch k.text {
+	case notText:
+		return baseKey(dst, k.keyspace, k.group, k.components(id))
+	case asString:
+		return baseKey(dst, k.keyspace, k.group, []string{reflect.ValueOf(id).String()})
+	default: // digits need no escape, and are never too long
+		return appendID(appendGroup(dst, k.keyspace, k.group), id, k.text), nil
+	}
+}
+
+// idText is how ids of a type become text by themselves.
+type idText byte
+
+const (
+	notText idText = iota
+	asString
+	asInt
+	asUint
+)
+
+func textOf[K comparable]() idText {
+	switch reflect.TypeFor[K]().Kind() {
+	case reflect.String:
+		return asString
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return asInt
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+		return asUint
+	default:
+		return notText
+	}
+}
+
+func appendID[K comparable](dst []byte, id K, text idText) []byte {
+	switch v := reflect.ValueOf(id); text {
+	case asInt:
+		return strconv.AppendInt(dst, v.Int(), 10)
+	case asUint:
+		return strconv.AppendUint(dst, v.Uint(), 10)
+	default:
+		return append(dst, v.String()...)
+	}
+}
