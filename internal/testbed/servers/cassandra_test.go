@@ -43,7 +43,12 @@ func rows(t *testing.T, session *gocql.Session) string {
 	t.Helper()
 	keyspace := fmt.Sprintf("testbed_%d_%d", os.Getpid(), time.Now().UnixMilli())
 	cql(t, session, "CREATE KEYSPACE "+keyspace+" WITH replication = {'class': 'NetworkTopologyStrategy', 'a': 2, 'b': 2}")
-	t.Cleanup(func() { cql(t, session, "DROP KEYSPACE "+keyspace) })
+	t.Cleanup(func() {
+		// While nodes come back a busy one may close the connection before it has answered; dropping can be asked again.
+		awaitCassandra(t, "the keyspace dropped", func() bool {
+			return session.Query("DROP KEYSPACE IF EXISTS "+keyspace).WithContext(within(t, 30*time.Second)).Exec() == nil
+		})
+	})
 	cql(t, session, "CREATE TABLE "+keyspace+".t (k text PRIMARY KEY)")
 	awaitCassandra(t, "the table on every node", func() bool {
 		insert := session.Query("INSERT INTO " + keyspace + ".t (k) VALUES ('made')").Consistency(gocql.All)
