@@ -35,7 +35,7 @@ func roundTrip[V any](t *testing.T, name string, v V) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		calls := 0
-		g := group(t, w.cache, wanobjectcache.GroupOptions[string, V]{TTL: time.Hour, Load: func(context.Context, string) (V, error) {
+		g := group(t, w.cache, wanobjectcache.GroupOptions[string, V]{TTL: time.Hour, LowTTL: -1, Load: func(context.Context, string) (V, error) {
 			calls++
 			return v, nil
 		}})

@@ -547,6 +547,7 @@ func TestPanicThatNobodyWaitsFor(t *testing.T) {
 		if err := <-errs; !errors.As(err, &as) {
 			t.Errorf("second caller: %v", err)
 		}
+		synctest.Wait()
 		if n := w.seen.warned(wanobjectcache.LoaderPanicked); n != 1 {
 			t.Errorf("%d warnings", n)
 		}

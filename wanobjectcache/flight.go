@@ -70,7 +70,7 @@ const mostJoins = 3
 func (g *Group[K, V]) board(e *entry[V], l *loading, alone bool, begin func() *flight[V]) (f *flight[V], joined bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if f := g.flights[e.base]; f != nil && !alone && !f.cut && !f.left && e.purgedAt <= f.entry.purgedAt && !l.has(f) {
+	if f := g.flights[e.base]; f != nil && !alone && !f.cut && !f.left && g.knows(f, e.purgedAt) && !l.has(f) {
 		f.waiters++
 		return f, true
 	}
@@ -78,6 +78,12 @@ func (g *Group[K, V]) board(e *entry[V], l *loading, alone bool, begin func() *f
 	f.waiters = 1
 	g.flights[e.base] = f
 	return f, false
+}
+
+// knows reports whether a flight began when a purge had happened: it has seen this one, or began surely later. A later purge
+// that it has seen does not tell, when that was stamped by another clock.
+func (g *Group[K, V]) knows(f *flight[V], purgedAt micros) bool {
+	return purgedAt == f.entry.purgedAt || g.after(f.entry.readAt, purgedAt)
 }
 
 // leave is the end of a wait. The last one to leave cancels the load; so does who began it, if its loader is the call's

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/multidc/multidc/wanobjectcache"
@@ -325,6 +326,7 @@ func (w *world) lockedByAnother(base string) {
 // isUnlocked fails the test if the lock on a key is still there.
 func (w *world) isUnlocked(base string) {
 	w.t.Helper()
+	synctest.Wait() // for those who do not wait for their load
 	if w.store.item(wire(base, "m")).Found {
 		w.t.Error("the lock was not released")
 	}

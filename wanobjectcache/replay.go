@@ -134,8 +134,8 @@ func (r *replay) decide(now micros) action {
 	found, valid := decodeRecord(r.item.Value)
 	kind, ours := kindOf(r.item.Flags)
 	switch {
-	case r.op == OpTag && !r.item.Found:
-		return leave // its next reader makes it, later than this purge
+	case r.op == OpTag && !r.item.Found && now >= r.end:
+		return leave // its next reader makes it, later than this purge, and has no need of the hold-off
 	case r.op == OpTag:
 		return raise
 	case !r.item.Found && now < r.end:

@@ -25,7 +25,7 @@ func TestReplayDecides(t *testing.T) {
 		"an unreadable tombstone":      {OpDelete, StoreItem{Found: true, Flags: kindTombstone.flags()}, leave, leave},
 		"garbage":                      {OpDelete, StoreItem{Found: true, Flags: kindValue.flags(), Value: []byte("?")}, replaceByTombstone, takeAway},
 		"foreign":                      {OpDelete, StoreItem{Found: true, Flags: 7, Value: value(end).Value}, replaceByTombstone, takeAway},
-		"a tag that is not there":      {OpTag, StoreItem{}, leave, leave},
+		"a tag that is not there":      {OpTag, StoreItem{}, raise, leave},
 		"a tag that was purged before": {OpTag, tag(at - 1), raise, raise},
 		"a tag that was purged later":  {OpTag, tag(at + 1), raise, raise},
 		"a tag that cannot be read":    {OpTag, StoreItem{Found: true, Flags: kindTag.flags()}, raise, raise},
