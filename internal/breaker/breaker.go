@@ -50,6 +50,7 @@ const (
 	HalfOpen              // the next one that asks Admit goes through
 )
 
+// String is the state in a word or two.
 func (s State) String() string { return [...]string{"closed", "open", "half-open"}[s] }
 
 // Breaker is the state of one server. The zero Breaker is closed. It is safe for concurrent use, must not be copied, and
