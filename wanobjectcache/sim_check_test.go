@@ -68,6 +68,7 @@ type simLoad struct {
 	id      string
 	began   time.Time
 	ended   time.Time
+	stalled time.Duration // on the way to the pool
 	version int
 }
 
@@ -439,6 +440,13 @@ func (l *simLedger) read(load *simLoad, version int, lag time.Duration) {
 	l.note(load.id, "%s: load %d reads version %d, lag %v", load.by.name, load.number, version, lag)
 }
 
+// stall: a fill with what a load gave stands still on its way.
+func (l *simLedger) stall(item wanobjectcache.StoreItem, d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.loadOf(simDecode(item).body).stalled += d
+}
+
 func (l *simLedger) end(load *simLoad) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -473,17 +481,20 @@ func (l *simLedger) answered(c simCall) {
 	}
 }
 
-// checkOld is S2: old data is served as good for the hold-off and a cap at most. The cap begins at the end of a load.
+// checkOld is S2: old data is served as good for the hold-off and a cap at most. The cap begins when a load ends, or when its
+// fill has been stalled: what is not found any more is judged and stored anew. A clock that is ahead makes it longer.
 func (l *simLedger) checkOld(c simCall, load *simLoad, p *simPurge, want int) {
 	arrived := p.arrived[c.by.dc.name]
 	if arrived.IsZero() {
 		return
 	}
 	limit := arrived.Add(l.holdoff)
-	if seen := p.commit.Add(l.maxLag); seen.After(limit) {
-		limit = seen
+	for _, later := range []time.Time{p.commit.Add(l.maxLag), load.ended.Add(load.stalled)} {
+		if later.After(limit) {
+			limit = later
+		}
 	}
-	if c.began.After(limit.Add(simLongest + simCap + time.Second)) {
+	if c.began.After(limit.Add(simCap + c.by.world.skew + time.Second)) {
 		l.violated(c.id, "S2: %s, asking at %v, got version %d of load %d (%s), though the purge of %s for version %d arrived at %v",
 			c.by.name, c.began.Sub(l.began), load.version, load.number, c.outcome, p.name, want, arrived.Sub(l.began))
 	}

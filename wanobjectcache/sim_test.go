@@ -84,7 +84,7 @@ func (c *simCounts) mustHave(t *testing.T) {
 const (
 	simWriting = 50 * time.Second
 	simLosing  = 60 * time.Second
-	simReading = 120 * time.Second
+	simReading = 140 * time.Second
 )
 
 func newSimWorld(t *testing.T, w *sim.World, seen *simCounts) *simWorld {
@@ -148,7 +148,7 @@ func (w *simWorld) newProc(dc, other *simDC, n int, dice *simDice) *simProc {
 		Load: func(ctx context.Context, id string) (string, error) { return p.loadOne(ctx, "plain", id) },
 	})
 	p.soft = p.group(wanobjectcache.GroupOptions[string, string]{
-		TTL: 45 * time.Second, Tags: tags, StaleWhileLocked: 5 * time.Second, StaleIfError: time.Minute,
+		TTL: 45 * time.Second, Tags: tags, StaleWhileLocked: 5 * time.Second, StaleIfError: 2 * time.Minute,
 		LoadMany: func(ctx context.Context, ids []string) (map[string]string, error) {
 			return p.loadMany(ctx, "soft", ids)
 		},

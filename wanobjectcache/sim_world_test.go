@@ -190,7 +190,9 @@ func (p *simPool) write(
 	ctx context.Context, w simWrite, do func(context.Context, string, wanobjectcache.StoreItem, time.Duration) error,
 ) error {
 	if w.stallable() && p.by.chance(p.world.stalls) { // the process, or its connection, stands still between the decision and the write
-		time.Sleep([]time.Duration{p.by.upTo(9 * time.Second), 9*time.Second + p.by.upTo(11*time.Second)}[p.by.pick(2)])
+		d := []time.Duration{p.by.upTo(9 * time.Second), 9*time.Second + p.by.upTo(11*time.Second)}[p.by.pick(2)]
+		p.world.stall(w.item, d)
+		time.Sleep(d)
 	}
 	return p.reach(ctx, true, func() error {
 		p.step.Lock()
