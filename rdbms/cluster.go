@@ -248,8 +248,8 @@ func (c *Cluster) signal() {
 	}
 }
 
-// Close ends the cluster: Run returns, waits end, and all connections are closed, those in use when they come back. It
-// returns when that is so, or with the cause of ctx. Close it after what uses it.
+// Close ends the cluster: Run returns, waits end, idle connections are closed, and those in use when they come back. It
+// returns when Run and the waits have ended, or with the cause of ctx. Close it after what uses it.
 func (c *Cluster) Close(ctx context.Context) error {
 	c.mu.Lock()
 	runs, first := c.runs, !c.closed

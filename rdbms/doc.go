@@ -29,7 +29,8 @@
 //   - An explicit maximum staleness is kept, or the caller gets the primary or ErrTooStale: never older data in silence.
 //   - A required position is reached before the query runs, or the chosen policy shows: primary, flag, or error.
 //   - Losing replicas never turns the reads onto the primary; only a named budget of them goes there.
-//   - A statement that may have run is never run again.
+//   - A statement that may have written is never run again. A plain read whose connection breaks is moved to another
+//     server, once.
 //   - Within one scope a group is read from one server: no jumps back in time.
 //   - In read-only mode a write fails before it touches a connection; a demoted server keeps no writers from the pool.
 //

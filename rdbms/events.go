@@ -77,6 +77,7 @@ const (
 	WarnSkew          Warning = "skew"           // the clocks disagree by more than 500 ms; lag is right nevertheless
 	WarnSourceStale   Warning = "source stale"   // the origin's heartbeat row is not rewritten any more
 	WarnSourceSuspect Warning = "source suspect" // the origin cannot be read, and its row stands still on all replicas
+	WarnNoHeartbeat   Warning = "no heartbeat"   // the server shows no heartbeat: no table, no right to it, no row
 	WarnRewound       Warning = "rewound"        // a server has an older position than before, or was restarted or rebuilt
 )
 

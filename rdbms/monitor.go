@@ -254,6 +254,9 @@ func (c *Cluster) observe(ctx context.Context, h *host, found look, recheck bool
 	for _, w := range warnings {
 		c.warn(ctx, WarningInfo{Server: w.server, Kind: w.kind, Text: w.text})
 	}
+	if problem := problemOf(found.probe); problem != "" && c.byHeartbeat() {
+		c.warn(ctx, WarningInfo{Server: h.name, Kind: WarnNoHeartbeat, Text: "lag unknown: " + string(problem)})
+	}
 	c.noteApplied(ctx, h, appliedMark{text: found.probe.Applied, identity: found.probe.Identity, began: found.began, ended: found.ended})
 	demoted := found.probe.ReadOnly && !before.probe.ReadOnly
 	restarted := !before.at.IsZero() && before.probe.Identity != found.probe.Identity

@@ -542,3 +542,31 @@ func TestOnServer(t *testing.T) {
 		}
 	})
 }
+
+// Case 34. A server without a heartbeat says so, once a minute, and reads go on.
+func TestNoHeartbeatIsWarnedOf(t *testing.T) {
+	for errno, why := range map[uint16]rdbms.LagReason{1146: rdbms.LagNoTable, 1142: rdbms.LagNoRight} {
+		bubble(t, []string{"db2"}, func(t *testing.T, fake *rdbmstest.Cluster) {
+			fake.Set("db2", func(k *rdbmstest.Knobs) { k.BeatErrno = errno })
+			var log eventLog
+			cluster := open(t, fake, func(_ *rdbms.Config, o *rdbms.Options) { log.listen(o) })
+			run(t, cluster)
+			time.Sleep(3 * time.Minute)
+			if l := server(t, cluster, "db2").Lag; l.Known || l.Why != why {
+				t.Errorf("%d: lag %v", errno, l)
+			}
+			when := log.warned(rdbms.WarnNoHeartbeat, "db2")
+			if len(when) < 3 || len(when) > 4 {
+				t.Errorf("%d: warned %d times in three minutes", errno, len(when))
+			}
+			for i := 1; i < len(when); i++ {
+				if when[i].Sub(when[i-1]) < time.Minute {
+					t.Errorf("%d: warned again after %v", errno, when[i].Sub(when[i-1]))
+				}
+			}
+			if name, err := who(t.Context(), cluster.Replica()); err != nil || name != "db2" {
+				t.Errorf("%d: read from %q, %v", errno, name, err)
+			}
+		})
+	}
+}

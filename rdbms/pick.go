@@ -140,7 +140,7 @@ func (g *group) pickNear(now time.Time, random func() float64) *server {
 	if len(g.near) == 0 {
 		return nil
 	}
-	first := drawMember(g.near, g.nearWeight, -1, random)
+	first := drawOne(g.near, g.nearWeight, -1, random)
 	a := &g.near[first]
 	if !a.well(now) {
 		return nil
@@ -148,7 +148,7 @@ func (g *group) pickNear(now time.Time, random func() float64) *server {
 	if len(g.near) == 1 {
 		return a.server
 	}
-	b := &g.near[drawMember(g.near, g.nearWeight-a.weight, first, random)]
+	b := &g.near[drawOne(g.near, g.nearWeight-a.weight, first, random)]
 	if !b.well(now) {
 		return nil
 	}
@@ -159,23 +159,8 @@ func (g *group) pickNear(now time.Time, random func() float64) *server {
 }
 
 // well: its breaker is closed since long enough, and it is as fresh as when the snapshot was made.
-func (m *member) well(now time.Time) bool {
-	return m.breaker.State(now) == breaker.Closed && m.breaker.Weight(now) == 1 && m.fresh(now)
-}
-
-// drawMember is drawOne for members.
-func drawMember(list []member, sum float64, except int, random func() float64) int {
-	at, last := random()*sum, -1
-	for i := range list {
-		if i == except {
-			continue
-		}
-		last = i
-		if at -= list[i].weight; at < 0 {
-			break
-		}
-	}
-	return last
+func (s *server) well(now time.Time) bool {
+	return s.breaker.State(now) == breaker.Closed && s.breaker.Weight(now) == 1 && s.fresh(now)
 }
 
 // keepReached leaves only those that have the required position, if there are any.

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/multidc/multidc/internal/freshness"
 )
 
 // borrowPrimary takes a connection of the primary, unless the caller holds one. Its breaker is not asked: there is no
@@ -56,12 +54,8 @@ func (f fault) unknownOutcome() bool { return f == faultTransport || f == faultC
 
 // tellPrimary records a read of the primary.
 func (c *Cluster) tellPrimary(ctx context.Context) {
-	facts := freshness.Facts{Since: time.Now()}
-	callOf(ctx).scope.with(c, func(state *requestState) {
-		state.note(c.view.Load().primary.name, known(0), false)
-		facts.Pending, facts.WroteAt = state.pending > 0, latest(state.required.asOf, state.wroteAt)
-	})
-	freshness.Record(ctx, facts)
+	callOf(ctx).scope.with(c, func(state *requestState) { state.note(c.view.Load().primary.name, known(0), false) })
+	c.report(ctx, known(0), time.Now())
 }
 
 // changes reports whether an Exec that succeeded counts as a write: not if it says that it changed nothing, and not SET.

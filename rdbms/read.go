@@ -401,12 +401,17 @@ func (r *reading) tell() {
 	if r.lagged {
 		r.event(ReadLagged, s, nil)
 	}
-	facts := freshness.Facts{Lag: lag.Value, Unknown: !lag.Known, Since: r.begun}
-	r.call.scope.with(r.cluster, func(state *requestState) {
-		state.note(s.name, lag, r.lagged)
+	r.call.scope.with(r.cluster, func(state *requestState) { state.note(s.name, lag, r.lagged) })
+	r.cluster.report(r.ctx, lag, r.begun)
+}
+
+// report tells the recorders of a context what a read sees: data of this lag, as of since.
+func (c *Cluster) report(ctx context.Context, lag Lag, since time.Time) {
+	facts := freshness.Facts{Lag: lag.Value, Unknown: !lag.Known, Since: since}
+	callOf(ctx).scope.with(c, func(state *requestState) {
 		facts.Pending, facts.WroteAt = state.pending > 0, latest(state.required.asOf, state.wroteAt)
 	})
-	freshness.Record(r.ctx, facts)
+	freshness.Record(ctx, facts)
 }
 
 func latest(a, b time.Time) time.Time {

@@ -48,7 +48,7 @@ type group struct {
 	members []member
 
 	// Those of class A when the snapshot was made, and their weights' sum: what most picks are drawn from.
-	near       []member
+	near       []candidate
 	nearWeight float64
 }
 
@@ -150,7 +150,7 @@ func newSnapshot(servers []*server, own string, watched bool) *snapshot {
 func (g *group) findNear() {
 	for _, m := range g.members {
 		if m.tier == 0 && !m.config.Drained && (m.primary || m.maxLag < 0 || m.verdict.in) {
-			g.near = append(g.near, m)
+			g.near = append(g.near, candidate{server: m.server, weight: m.weight})
 			g.nearWeight += m.weight
 		}
 	}

@@ -5,8 +5,6 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"time"
-
-	"github.com/multidc/multidc/internal/freshness"
 )
 
 // tx is a transaction of a virtual connection: all its statements run on one borrowed connection.
@@ -38,7 +36,7 @@ func (t *tx) query(ctx context.Context, s statement) (driver.Rows, error) {
 	if err := t.staleness(ctx); err != nil {
 		return nil, err
 	}
-	t.tell(ctx)
+	c.report(ctx, t.lag, t.began)
 	rows, err := t.lease.query(ctx, s)
 	if _, err := t.answered(ctx, err); err != nil {
 		return nil, err
@@ -91,15 +89,6 @@ func (t *tx) staleness(ctx context.Context) error {
 			ErrTooStale, t.conn.cluster.name, t.lease.server.name, l, call.staleness)
 	}
 	return nil
-}
-
-// tell records for each statement what the transaction reads.
-func (t *tx) tell(ctx context.Context) {
-	facts := freshness.Facts{Lag: t.lag.Value, Unknown: !t.lag.Known, Since: t.began}
-	callOf(ctx).scope.with(t.conn.cluster, func(state *requestState) {
-		facts.Pending, facts.WroteAt = state.pending > 0, latest(state.required.asOf, state.wroteAt)
-	})
-	freshness.Record(ctx, facts)
 }
 
 // write remembers that there is something to commit.

@@ -125,6 +125,7 @@ func (c *Cache) purge(ctx context.Context, p purge) (*Delivery, error) {
 		p.cut() // again: a load may have begun since, from what was there before
 		local <- struct{}{}
 	}) {
+		d.set(0, ErrClosed, 0)
 		return d, ErrClosed
 	}
 	var logErr error
