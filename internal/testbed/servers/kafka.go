@@ -94,9 +94,7 @@ func (k *kafkaBroker) start(ctx context.Context) error {
 	if err := os.WriteFile(k.conf(), []byte(k.config()), 0o600); err != nil {
 		return err
 	}
-	id := make([]byte, 16)
-	_, _ = rand.Read(id)
-	format := k.command("kafka.tools.StorageTool", "format", "-t", base64.RawURLEncoding.EncodeToString(id), "-c", k.conf())
+	format := k.command("kafka.tools.StorageTool", "format", "-t", clusterID(), "-c", k.conf())
 	if err := k.set.Bed.RunToEnd(ctx, format); err != nil {
 		return fmt.Errorf("%s: format its directory: %w", k.name, err)
 	}
@@ -105,6 +103,16 @@ func (k *kafkaBroker) start(ctx context.Context) error {
 		Start: func() (bed.Process, error) { return k.set.Run(k.command("kafka.Kafka", k.conf())) },
 		Ready: k.ready,
 	})
+}
+
+// clusterID is a random cluster id as Kafka writes it: 16 bytes, base64url. The
+// first bit is 0, because an id that begins with "-" is an option to
+// StorageTool; Kafka's own random-uuid leaves those out too.
+func clusterID() string {
+	id := make([]byte, 16)
+	_, _ = rand.Read(id)
+	id[0] &= 0x7f
+	return base64.RawURLEncoding.EncodeToString(id)
 }
 
 func (k *kafkaBroker) conf() string { return k.set.Path(k.name + ".properties") }
