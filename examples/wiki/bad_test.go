@@ -150,6 +150,7 @@ func TestBadCommandLines(t *testing.T) {
 		"quote not closed":    {append(free, "-servers", env("export X='a\n")), "line 1: a quote is not closed"},
 		"shell in env file":   {append(free, "-servers", env("export X=$(date)\n")), "line 1"},
 		"env file incomplete": {append(free, "-servers", env("export MULTIDC_TEST_CA='/x'\n")), "missing: MULTIDC_TEST_CONTROL, MULTIDC_TEST_MARIADB_A,"},
+		"bed of databases":    {append(free, "-servers", env(strings.ReplaceAll(badBed(file), "_MEMCACHED_", "_"))), "MULTIDC_TEST_MEMCACHED_B_VIA_A: want the env file of a test bed with all servers, or at least: testbed up --only mariadb,heartbeat,memcached"},
 		"no CA file":          {append(free, "-servers", env(badBed(file+".none"))), "MULTIDC_TEST_CA"},
 		"CA is no CA":         {append(free, "-servers", env(badBed(file))), "no certificate in"},
 	} {
@@ -167,6 +168,9 @@ func badBed(ca string) string {
 	var out strings.Builder
 	for _, name := range []string{"A", "A_REPLICA", "A_VIA_B", "A_REPLICA_VIA_B", "B", "B_REPLICA", "B_VIA_A", "B_REPLICA_VIA_A"} {
 		out.WriteString("export MULTIDC_TEST_MARIADB_" + name + "='app:app@tcp(127.0.0.1:1)/'\n")
+	}
+	for _, name := range []string{"A", "A_VIA_B", "B", "B_VIA_A"} {
+		out.WriteString("export MULTIDC_TEST_MEMCACHED_" + name + "='127.0.0.1:1,127.0.0.1:2'\n")
 	}
 	return out.String() + "export MULTIDC_TEST_CONTROL='127.0.0.1:1'\nexport MULTIDC_TEST_CA='" + ca + "'\n"
 }

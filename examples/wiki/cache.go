@@ -11,7 +11,8 @@ import (
 	"github.com/multidc/multidc/wanobjectcache"
 )
 
-// cacheTTL is also how long a datacenter may show an old page at most whose purge a cut link has lost.
+// cacheTTL is also how long a datacenter may show an old page at most whose purge was lost, by a cut link or a cache server
+// that was down.
 const cacheTTL = time.Minute
 
 // pageCache is what one datacenter has cached of the newest revisions, by title.
@@ -36,11 +37,11 @@ type purge struct {
 	Page, HTML *wanobjectcache.Delivery
 }
 
-func newPageCache(s *site, stores map[string]wanobjectcache.Store) (*pageCache, error) {
-	other := otherDC(s.dc)
-	cache, err := wanobjectcache.New(stores[s.dc], &wanobjectcache.Options{
+func newPageCache(s *site) (*pageCache, error) {
+	own, other := s.dbs.stores(s.dc)
+	cache, err := wanobjectcache.New(own, &wanobjectcache.Options{
 		DC: s.dc, Keyspace: "wiki",
-		Remote:    map[string]wanobjectcache.Store{other: farStore{stores[other], s.dbs}},
+		Remote:    map[string]wanobjectcache.Store{otherDC(s.dc): other},
 		Freshness: wanobjectcache.FromContext, // rdbms, which the loaders read, reports by itself
 	})
 	if err != nil {
@@ -54,18 +55,28 @@ func newPageCache(s *site, stores map[string]wanobjectcache.Store) (*pageCache, 
 	return c, errors.Join(errPage, errHTML)
 }
 
-// purge purges pages in both datacenters. It waits for this one.
+// purge purges pages in both datacenters. It waits for this one. That one of them misses it keeps nobody from saving: an old
+// page does not stay for long, and the footer tells.
 func (c *pageCache) purge(ctx context.Context, titles []string) error {
 	if len(titles) == 0 {
 		return nil
 	}
 	page, errPage := c.page.Delete(ctx, titles...)
 	html, errHTML := c.html.Delete(ctx, titles...)
-	if err := errors.Join(errPage, errHTML); err != nil {
+	if err := errors.Join(unlessTold(errPage), unlessTold(errHTML)); err != nil {
 		return err
 	}
 	c.last.Store(&purge{Titles: titles, Page: page, HTML: html})
 	return nil
+}
+
+// unlessTold leaves out what the Delivery tells as well.
+func unlessTold(err error) error {
+	var told *wanobjectcache.DeliveryError
+	if errors.As(err, &told) {
+		return nil
+	}
+	return err
 }
 
 // rendered renders a page's newest revision, as far as this DC knows.
@@ -83,6 +94,9 @@ func (p *pages) newest(ctx context.Context, title string) (pageBody, string, err
 	page, errPage := p.cache.page.Fetch(ctx, title)
 	html, errHTML := p.cache.html.Fetch(ctx, title)
 	how := fmt.Sprintf("page %s, HTML %s", page.Outcome, html.Outcome)
+	if page.State == wanobjectcache.Unknown || html.State == wanobjectcache.Unknown {
+		how = "a server does not answer: " + how
+	}
 	switch {
 	case errPage != nil || errHTML != nil:
 		return pageBody{}, how, errors.Join(errPage, errHTML)

@@ -16,7 +16,7 @@ import (
 // linkControl cuts, heals and slows the links between the datacenters of a test bed, through its control.
 type linkControl struct {
 	base   string
-	addrs  []string // of the links: one per direction
+	addrs  []string // of the links: one per server and direction
 	client *http.Client
 }
 
@@ -40,7 +40,7 @@ type inventory struct {
 	} `json:"links"`
 }
 
-// state returns what both links do, or "unknown" if they differ.
+// state returns what all links do, or "unknown" if they differ.
 func (c *linkControl) state(ctx context.Context) (mode string, latency time.Duration, err error) {
 	var all inventory
 	if err := c.call(ctx, http.MethodGet, "servers", &all); err != nil {

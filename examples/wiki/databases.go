@@ -7,15 +7,18 @@ import (
 	"time"
 
 	"github.com/multidc/multidc/rdbms"
+	"github.com/multidc/multidc/wanobjectcache"
 )
 
-// databases are the database servers of the two datacenters, whichever they are.
+// databases are the database servers of the two datacenters, whichever they are, and the cache servers beside them, which
+// the same link joins.
 type databases interface {
-	engine() rdbms.Engine                         // nil = that of MariaDB, which rdbms has
-	config(dc, primary string) rdbms.Config       // the servers as dc reaches them
-	primary() string                              // who takes the writes at the start
-	promote(ctx context.Context, dc string) error // returns when dc's server takes the writes
-	movable() bool                                // promote can do it
+	engine() rdbms.Engine                               // nil = that of MariaDB, which rdbms has
+	config(dc, primary string) rdbms.Config             // the servers as dc reaches them
+	stores(dc string) (own, other wanobjectcache.Store) // the cache servers likewise; of the other DC's it only purges
+	primary() string                                    // who takes the writes at the start
+	promote(ctx context.Context, dc string) error       // returns when dc's server takes the writes
+	movable() bool                                      // promote can do it
 	dialect() dialect
 	run(ctx context.Context) error // what replicates, until ctx ends
 	close() error

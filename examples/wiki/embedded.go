@@ -10,18 +10,22 @@ import (
 
 	"github.com/multidc/multidc/examples/internal/sqlitedc"
 	"github.com/multidc/multidc/rdbms"
+	"github.com/multidc/multidc/wanobjectcache"
 )
 
-// embedded is two SQLite files, one per DC.
+// embedded is two SQLite files, one per DC, and in the place of memcached two caches in memory.
 type embedded struct {
 	cluster *sqlitedc.Cluster
 	servers map[string][]rdbms.Server // as each DC reaches them
+	caches  map[string]wanobjectcache.Store
 	log     io.Writer
 	remove  string // the temporary directory
 }
 
 func openEmbedded(ctx context.Context, cfg config, primary string, log io.Writer) (databases, error) {
-	e := &embedded{servers: map[string][]rdbms.Server{}, log: log}
+	e := &embedded{servers: map[string][]rdbms.Server{}, log: log, caches: map[string]wanobjectcache.Store{
+		dcA: wanobjectcache.NewMemory(nil), dcB: wanobjectcache.NewMemory(nil),
+	}}
 	dir := cfg.dataDir
 	if dir == "" {
 		var err error
@@ -56,6 +60,10 @@ func (e *embedded) config(dc, primary string) rdbms.Config {
 	return rdbms.Config{Name: "wiki", Primary: primary + ".db", Servers: e.servers[dc]}
 }
 
+func (e *embedded) stores(dc string) (own, other wanobjectcache.Store) {
+	return e.caches[dc], farStore{e.caches[otherDC(dc)], e}
+}
+
 func (e *embedded) primary() string { return e.cluster.Primary() }
 
 func (e *embedded) promote(ctx context.Context, dc string) error {
@@ -78,7 +86,7 @@ func (e *embedded) run(ctx context.Context) error {
 
 func (e *embedded) link(ctx context.Context) linkState {
 	out := linkState{
-		Engine: "SQLite, embedded", Link: "open",
+		Engine: "SQLite and memory, embedded", Link: "open",
 		LagIs: "A transaction is replayed in the other datacenter this long after its commit in the primary",
 	}
 	s, err := e.cluster.State(ctx)

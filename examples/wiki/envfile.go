@@ -13,18 +13,20 @@ import (
 
 // testBed is what the wiki takes from a test bed's env file.
 type testBed struct {
-	dsns    map[string]string // by variable
+	vars    map[string]string // DSNs and addresses, by variable without its prefix
 	ca      string            // file: who signs the servers' certificates
 	control string            // host:port
 }
 
-// bedServer is one of its database servers.
+// bedServer is one of its database servers, or a DC's pool of cache servers.
 type bedServer struct{ name, dc, variable string }
 
-var bedServers = []bedServer{
+var bedDatabases = []bedServer{
 	{"mariadb-a", dcA, "MARIADB_A"}, {"mariadb-a-replica", dcA, "MARIADB_A_REPLICA"},
 	{"mariadb-b", dcB, "MARIADB_B"}, {"mariadb-b-replica", dcB, "MARIADB_B_REPLICA"},
 }
+
+var bedCaches = []bedServer{{"memcached-a", dcA, "MEMCACHED_A"}, {"memcached-b", dcB, "MEMCACHED_B"}}
 
 // from is the variable that says how a DC reaches the server: through the link if it stands in the other.
 func (b bedServer) from(dc string) string {
@@ -34,9 +36,9 @@ func (b bedServer) from(dc string) string {
 	return b.variable + "_VIA_" + strings.ToUpper(dc)
 }
 
-// reach says how a DC reaches a server, whose database is the wiki's.
+// reach says how a DC reaches a database server, whose database is the wiki's.
 func (t testBed) reach(b bedServer, dc string) (*mysql.Config, error) {
-	c, err := mysql.ParseDSN(t.dsns[b.from(dc)])
+	c, err := mysql.ParseDSN(t.vars[b.from(dc)])
 	if err != nil {
 		return nil, fmt.Errorf("%s%s: %w", envPrefix, b.from(dc), err)
 	}
@@ -121,15 +123,16 @@ func newTestBed(vars map[string]string) (testBed, error) {
 		}
 		return vars[envPrefix+name]
 	}
-	bed := testBed{dsns: map[string]string{}, ca: take("CA"), control: take("CONTROL")}
-	for _, b := range bedServers {
+	bed := testBed{vars: map[string]string{}, ca: take("CA"), control: take("CONTROL")}
+	for _, b := range slices.Concat(bedDatabases, bedCaches) {
 		for _, dc := range []string{dcA, dcB} {
-			bed.dsns[b.from(dc)] = take(b.from(dc))
+			bed.vars[b.from(dc)] = take(b.from(dc))
 		}
 	}
 	if len(missing) > 0 {
 		slices.Sort(missing)
-		return testBed{}, fmt.Errorf("missing: %s: is this the file that testbed up has written?", strings.Join(missing, ", "))
+		return testBed{}, fmt.Errorf("missing: %s: want the env file of a test bed with all servers, or at least: testbed up --only mariadb,heartbeat,memcached",
+			strings.Join(missing, ", "))
 	}
 	return bed, nil
 }

@@ -8,11 +8,11 @@ import (
 	"github.com/multidc/multidc/wanobjectcache"
 )
 
-// farStore is the cache servers of the other datacenter: whatever they are asked crosses the link.
+// farStore is the embedded cache of the other datacenter: whatever it is asked crosses the link.
 type farStore struct {
 	wanobjectcache.Store
 
-	dbs databases
+	dbs *embedded
 }
 
 func (s farStore) cross(ctx context.Context) error {

@@ -19,7 +19,7 @@ type config struct {
 	lag          time.Duration
 	lagSet       bool   // -lag was given
 	dataDir      string // "" = a temporary one
-	servers      string // "" = embedded databases
+	servers      string // "" = embedded databases and caches
 	state        string // file that says who is the primary; "" = in memory
 }
 
@@ -35,7 +35,7 @@ func parseFlags(args []string, out io.Writer) (config, error) {
 	set.StringVar(&cfg.importDir, "import", "", "import the Markdown and text files of `DIR` (default: the documentation of Go and its modules)")
 	set.DurationVar(&cfg.lag, "lag", 300*time.Millisecond, "how far one datacenter follows behind the other; with -servers the latency of the link, left as it is unless given")
 	set.StringVar(&cfg.dataDir, "data", "", "keep the embedded databases in `DIR` (default: a temporary one)")
-	set.StringVar(&cfg.servers, "servers", "", "use the MariaDB servers of the test bed whose `ENVFILE` this is")
+	set.StringVar(&cfg.servers, "servers", "", "use the MariaDB and memcached servers of the test bed whose `ENVFILE` this is")
 	set.StringVar(&cfg.state, "state", "", "`FILE` that says which datacenter is the primary; the wiki follows it when it changes (default: in the -data directory, else in memory)")
 	if err := set.Parse(args); err != nil {
 		return config{}, err

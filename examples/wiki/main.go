@@ -4,10 +4,10 @@
 //	go run ./examples/wiki
 //
 // serves DC a, at first the primary, on http://127.0.0.1:8081 and DC b on http://127.0.0.1:8082. Readers read what is near
-// them; edits go to the primary, from the other DC across the link. Without -servers the databases are two SQLite files of
-// which one follows the other; with it they are the MariaDB servers of a test bed. Pages are read through a cache in each
-// DC, and an edit purges both. On /_dc the link can be slowed, cut and healed, and the primary moved; /_dc/databases and
-// /_dc/cache say what a DC knows of the servers.
+// them; edits go to the primary, from the other DC across the link. Pages are read through a cache in each DC, and an edit
+// purges both. Without -servers the databases are two SQLite files of which one follows the other, and the caches are in
+// memory; with it they are the MariaDB and memcached servers of a test bed. On /_dc the link can be slowed, cut and healed,
+// and the primary moved; /_dc/databases and /_dc/cache say what a DC knows of the servers.
 package main
 
 import (
@@ -85,7 +85,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 	return group.Wait()
 }
 
-// openDatabases opens the databases of both DCs: of a test bed, or embedded.
+// openDatabases opens the databases and caches of both DCs: of a test bed, or embedded.
 func openDatabases(ctx context.Context, cfg config, states states, log io.Writer) (databases, error) {
 	primary, err := states.primary(ctx)
 	if err != nil {

@@ -16,12 +16,14 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"github.com/multidc/multidc/rdbms"
+	"github.com/multidc/multidc/wanobjectcache"
 )
 
-// mariaDB is a test bed's servers. pt-heartbeat beats on the primaries, which is all that rdbms needs to know the lag.
+// mariaDB is a test bed's servers, and its memcached. pt-heartbeat beats on the primaries, which is all that rdbms needs to know the lag.
 type mariaDB struct {
 	first   string
 	servers map[string][]rdbms.Server // as each DC reaches them
+	pools   map[string]pools          // likewise
 	control *linkControl
 }
 
@@ -32,7 +34,7 @@ func openMariaDB(ctx context.Context, cfg config, primary string) (databases, er
 	if err != nil {
 		return nil, fmt.Errorf("-servers: %w", err)
 	}
-	m := &mariaDB{first: primary, servers: map[string][]rdbms.Server{}}
+	m := &mariaDB{first: primary, servers: map[string][]rdbms.Server{}, pools: map[string]pools{}}
 	if err := m.open(ctx, bed, cfg); err != nil {
 		return nil, fmt.Errorf("-servers %s: %w", cfg.servers, err)
 	}
@@ -46,7 +48,12 @@ func (m *mariaDB) open(ctx context.Context, bed testBed, cfg config) error {
 	}
 	var links []string
 	for _, dc := range []string{dcA, dcB} {
-		for _, b := range bedServers {
+		var far []string
+		if m.pools[dc], far, err = bed.openPools(dc); err != nil {
+			return err
+		}
+		links = append(links, far...)
+		for _, b := range bedDatabases {
 			c, err := bed.reach(b, dc)
 			if err != nil {
 				return err
@@ -79,8 +86,8 @@ func (m *mariaDB) open(ctx context.Context, bed testBed, cfg config) error {
 
 // createDatabase makes the wiki's database on the primary.
 func (m *mariaDB) createDatabase(ctx context.Context, bed testBed) error {
-	at := slices.IndexFunc(bedServers, func(b bedServer) bool { return b.name == primaryServer(m.first) })
-	c, err := bed.reach(bedServers[at], m.first)
+	at := slices.IndexFunc(bedDatabases, func(b bedServer) bool { return b.name == primaryServer(m.first) })
+	c, err := bed.reach(bedDatabases[at], m.first)
 	if err != nil {
 		return err
 	}
@@ -119,6 +126,10 @@ func (m *mariaDB) config(dc, primary string) rdbms.Config {
 	return rdbms.Config{Name: "wiki", Primary: primaryServer(primary), Servers: m.servers[dc]}
 }
 
+func (m *mariaDB) stores(dc string) (own, other wanobjectcache.Store) {
+	return m.pools[dc][dc], m.pools[dc][otherDC(dc)]
+}
+
 // primaryServer is the server of a DC that can be the primary.
 func primaryServer(dc string) string { return "mariadb-" + dc }
 
@@ -136,7 +147,7 @@ func (m *mariaDB) run(context.Context) error { return nil }
 
 func (m *mariaDB) link(ctx context.Context) linkState {
 	out := linkState{
-		Engine: "MariaDB servers of a test bed",
+		Engine: "MariaDB and memcached, of a test bed",
 		LagIs:  "Latency of the link, in each direction: a statement that crosses it waits twice as long for its answer",
 	}
 	var err error
@@ -180,4 +191,9 @@ func meansConflict(told *mysql.MySQLError, err error) error {
 	return err
 }
 
-func (m *mariaDB) close() error { return nil }
+func (m *mariaDB) close() error {
+	for _, p := range m.pools {
+		p.close()
+	}
+	return nil
+}

@@ -16,13 +16,11 @@ import (
 	"github.com/go-sql-driver/mysql"
 	"github.com/stretchr/testify/require"
 
-	"github.com/multidc/multidc/internal/testservers"
 	"github.com/multidc/multidc/rdbms/switchover"
 )
 
 func TestStoryOnMariaDB(t *testing.T) {
-	ring := testservers.MariaDB(t, testservers.MariaDBOptions{Heartbeat: true})
-	env := ring.EnvFile()
+	ring, _, env := startBed(t)
 	dir := docs(t, map[string]string{"guide/README.md": "# Guide\n\nSee [the other](other.md#part) one.", "guide/other.txt": "plain <text>"})
 	w := startWiki(t, "-servers", env, "-import", dir)
 	story(t, w)
@@ -58,8 +56,8 @@ func TestStoryOnMariaDB(t *testing.T) {
 
 // Two people who save at the same time: one page, and nobody's text is lost without a word.
 func TestEditsAtOnceOnMariaDB(t *testing.T) {
-	ring := testservers.MariaDB(t, testservers.MariaDBOptions{Heartbeat: true})
-	w := startWiki(t, "-servers", ring.EnvFile(), "-import", t.TempDir())
+	_, _, env := startBed(t)
+	w := startWiki(t, "-servers", env, "-import", t.TempDir())
 	w.imported()
 	answers := make(chan answer, 8)
 	for i := range cap(answers) {
@@ -96,9 +94,9 @@ func TestMariaDBErrorsMeanWhatTheyMean(t *testing.T) {
 
 // The operator switches the servers and then the state, and the wiki follows. In between it is read-only.
 func TestWikiFollowsSwitchedServers(t *testing.T) {
-	ring := testservers.MariaDB(t, testservers.MariaDBOptions{Heartbeat: true})
+	ring, _, env := startBed(t)
 	state := filepath.Join(t.TempDir(), "state.json")
-	w := startWiki(t, "-servers", ring.EnvFile(), "-state", state, "-import", t.TempDir())
+	w := startWiki(t, "-servers", env, "-state", state, "-import", t.TempDir())
 	w.imported()
 	w.edit(dcB, "Switched", "saved in a")
 	setReadOnly := func(variable string, on int) {

@@ -13,7 +13,6 @@ import (
 
 	"github.com/multidc/multidc/rdbms"
 	"github.com/multidc/multidc/rdbms/switchover"
-	"github.com/multidc/multidc/wanobjectcache"
 )
 
 // states are the views that both datacenters have of the one document which says who is the primary.
@@ -77,11 +76,9 @@ type site struct {
 type sites []*site
 
 func openSites(states states, dbs databases, log io.Writer) (list sites, err error) {
-	// In the place of memcached: of each DC's servers its own processes read and fill, and the other's only purge.
-	stores := map[string]wanobjectcache.Store{dcA: wanobjectcache.NewMemory(nil), dcB: wanobjectcache.NewMemory(nil)}
 	for _, dc := range []string{dcA, dcB} {
 		s := &site{dc: dc, state: states[dc], dbs: dbs, log: log}
-		if s.cache, err = newPageCache(s, stores); err == nil {
+		if s.cache, err = newPageCache(s); err == nil {
 			s.cluster, err = rdbms.New(dbs.config(dc, dbs.primary()), &rdbms.Options{
 				DC: dc, Engine: dbs.engine(), ClusterReason: s.state.ClusterReason(""),
 				PollRemote: time.Second, // as the near ones: so the pages soon show what was changed
