@@ -6,7 +6,6 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"io"
-	"slices"
 	"testing"
 	"time"
 
@@ -107,34 +106,6 @@ func instantDialector(db *sql.DB) gorm.Dialector {
 }
 
 const benchQuery = "SELECT text FROM page WHERE id = 1"
-
-// compare runs base and do by turns, so that what else the machine is at meets both alike, and reports how long do takes as
-// a multiple of base, of the fastest tenth of the turns, and how many allocations more it makes.
-func compare(b *testing.B, base, do func() error) {
-	b.Helper()
-	const turn = 100
-	var took [2][]time.Duration
-	for b.Loop() {
-		for i, one := range [...]func() error{base, do} {
-			began := time.Now()
-			for range turn {
-				if err := one(); err != nil {
-					b.Fatal(err)
-				}
-			}
-			took[i] = append(took[i], time.Since(began)/turn)
-		}
-	}
-	allocs := func(do func() error) float64 { return testing.AllocsPerRun(turn, func() { _ = do() }) }
-	for i := range took {
-		slices.Sort(took[i])
-	}
-	low := len(took[0]) / 10
-	b.ReportMetric(0, "ns/op") // of both, which says nothing
-	b.ReportMetric(float64(took[1][low].Nanoseconds()), "ns")
-	b.ReportMetric(float64(took[1][low])/float64(took[0][low]), "ratio")
-	b.ReportMetric(allocs(do)-allocs(base), "more-allocs")
-}
 
 // BenchmarkRDBMSQuery is what a query costs by way of each library over three replicas, as a multiple of one by an ordinary
 // *sql.DB; under gorm, of one by gorm over an ordinary *sql.DB.

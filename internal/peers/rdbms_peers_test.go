@@ -30,12 +30,6 @@ type peer struct {
 	write   func(ctx context.Context, query string, args ...any) error
 }
 
-// row is what became of the same outage at each of the peers.
-type row struct {
-	what string
-	of   []string // by peer
-}
-
 // What a dead, a hanging and a lagging replica do to the callers: the same outage at the same time for all three. The table
 // goes to the log, as Markdown. What is ours must be without a fault; the others' is only counted.
 func TestRingPeers(t *testing.T) {
@@ -304,14 +298,9 @@ func (c *comparison) lagging(t *testing.T, w *watched) {
 }
 
 func (c *comparison) table() string {
-	var b strings.Builder
-	b.WriteString("| |")
+	var names []string
 	for _, p := range c.peers {
-		b.WriteString(" " + p.name + " |")
+		names = append(names, p.name)
 	}
-	b.WriteString("\n|---|" + strings.Repeat("---|", len(c.peers)) + "\n")
-	for _, r := range c.rows {
-		b.WriteString("| " + r.what + " | " + strings.Join(r.of, " | ") + " |\n")
-	}
-	return b.String()
+	return markdown(names, c.rows)
 }
