@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -139,7 +140,7 @@ func (g *Group[K, V]) loadTogether(ctx context.Context, ids []K, list []*entry[V
 	for i, e := range list {
 		keys[i] = e.base
 	}
-	got, age := measured(withoutPrevious(ctx), g, keys, func(ctx context.Context) (map[K]V, error) { return g.opts.LoadMany(ctx, ids) })
+	got, age := measured(withoutPrevious(ctx), g, keys, func(ctx context.Context) (map[K]V, error) { return g.opts.LoadMany(ctx, slices.Clone(ids)) }) // it may sort them
 	if b.err, b.panicked = got.err, got.panicked; b.err != nil {
 		return b
 	}
@@ -151,7 +152,11 @@ func (g *Group[K, V]) loadTogether(ctx context.Context, ids []K, list []*entry[V
 			g.cache.warn(ctx, WarningInfo{Kind: IDMissing, Group: g.name, Key: keys[i], Op: "load"})
 		}
 		f := &flight[V]{entry: list[i], ctx: ctx, ttl: func(v V) time.Duration { return g.ttlFor(ids[i], v) }}
-		g.fill(f, list[i], &b.versions[i], age) //nolint:contextcheck // the flight has it
+		e := list[i]
+		if ctx.Err() != nil { // nobody waits any more: a server that hangs must not hold the call
+			e = &entry[V]{base: e.base, state: Unknown}
+		}
+		g.fill(f, e, &b.versions[i], age) //nolint:contextcheck // the flight has it
 	})
 	return b
 }

@@ -71,7 +71,7 @@ func (c *Cache) raiseTag(ctx context.Context, s Store, key string, at, holdoff m
 		if err := s.GetMulti(ctx, []string{key}, item[:]); err != nil {
 			return err
 		}
-		old, there := c.tagIn(&item[0], c.now())
+		old, there := c.readTag(&item[0], c.now())
 		next := record{kind: kindTag, at: at, span: holdoff, payload: []byte(c.opts.DC)}
 		if there {
 			next.at = max(at, old.at)
@@ -111,15 +111,19 @@ func (c *Cache) purge(ctx context.Context, p purge) (*Delivery, error) {
 	p.cut()
 	d := newDelivery(c.opts.DC, c.remotes)
 	sending := context.WithoutCancel(ctx)
-	local, logged := make(chan struct{}, 1), make(chan error, 1)
-	if !c.inBackground(func() { logged <- c.log(sending, p, d) }) {
-		return nil, ErrClosed
+	var logged chan error
+	if c.opts.PurgeLog != nil {
+		logged = make(chan error, 1)
+		if !c.inBackground(func() { logged <- c.log(sending, p, d) }) {
+			return nil, ErrClosed
+		}
 	}
 	for i, r := range c.remotes {
 		if !c.inBackground(func() { c.sendTo(sending, p, d, i+1, r) }) {
 			d.set(i+1, ErrClosed, 0)
 		}
 	}
+	local := make(chan struct{}, 1)
 	if !c.inBackground(func() {
 		c.sendTo(sending, p, d, 0, &remote{dc: c.opts.DC, store: c.local})
 		p.cut() // again: a load may have begun since, from what was there before
@@ -129,10 +133,12 @@ func (c *Cache) purge(ctx context.Context, p purge) (*Delivery, error) {
 		return d, ErrClosed
 	}
 	var logErr error
-	for waiting := 2; waiting > 0; waiting-- {
+	for waiting := local; waiting != nil || logged != nil; {
 		select {
-		case <-local: // its error is in the Delivery
+		case <-waiting: // its error is in the Delivery
+			waiting = nil
 		case logErr = <-logged:
+			logged = nil
 		case <-ctx.Done():
 			return d, fmt.Errorf("wanobjectcache: purge: %w", context.Cause(ctx))
 		}

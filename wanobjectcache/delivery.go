@@ -108,7 +108,11 @@ func (d *Delivery) Wait(ctx context.Context) error {
 	select {
 	case <-d.all:
 	case <-ctx.Done():
-		ended = context.Cause(ctx)
+		select {
+		case <-d.all:
+		default:
+			ended = context.Cause(ctx)
+		}
 	}
 	return errors.Join(d.failure(func(r DCResult) bool { return !r.Done || r.Err != nil }, nil), ended)
 }

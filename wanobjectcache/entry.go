@@ -24,6 +24,8 @@ type entry[V any] struct {
 	readAt   micros
 	purgedAt micros // the newest purge, of the key or a tag
 
+	knownPurge micros // likewise, without tags that were not there: whoever meets such a tag at the same time may share a load
+
 	version[V]
 }
 
@@ -50,34 +52,40 @@ const (
 
 // entryOf makes the keys of an id.
 func (g *Group[K, V]) entryOf(id K) (*entry[V], error) {
+	e := new(entry[V])
+	return e, g.fillEntry(e, id)
+}
+
+func (g *Group[K, V]) fillEntry(e *entry[V], id K) error {
 	wire, err := g.keys.wire(id, typValue)
 	if err != nil {
-		return nil, fmt.Errorf("wanobjectcache: group %s, id %.100v: %w", g.name, id, err)
+		return fmt.Errorf("wanobjectcache: group %s, id %.100v: %w", g.name, id, err)
 	}
-	e := &entry[V]{base: baseOf(wire), wire: wire}
+	*e = entry[V]{base: baseOf(wire), wire: wire}
 	if g.opts.Tags == nil {
-		return e, nil
+		return nil
 	}
 	tags := g.opts.Tags(id)
 	if len(tags) > maxTags {
-		return nil, fmt.Errorf("wanobjectcache: group %s, id %.100v: %d tags are more than %d", g.name, id, len(tags), maxTags)
+		return fmt.Errorf("wanobjectcache: group %s, id %.100v: %d tags are more than %d", g.name, id, len(tags), maxTags)
 	}
 	for _, tag := range tags {
 		key, err := tagKey(g.cache.opts.Keyspace, tag)
 		if err != nil {
-			return nil, fmt.Errorf("wanobjectcache: group %s, id %.100v: %w", g.name, id, err)
+			return fmt.Errorf("wanobjectcache: group %s, id %.100v: %w", g.name, id, err)
 		}
 		if wire := wireKey(key, typTag); !slices.Contains(e.tags, wire) {
 			e.tags = append(e.tags, wire)
 		}
 	}
-	return e, nil
+	return nil
 }
 
 // reading is one GetMulti: the keys that are asked for, each once.
 type reading struct {
 	keys  []string
 	items []StoreItem
+	first int            // so many stand first, and are not in at
 	at    map[string]int // nil as long as there is one key
 }
 
@@ -85,7 +93,7 @@ type reading struct {
 var readings = sync.Pool{New: func() any { return new(reading) }}
 
 // mostKept is how many keys a reading may have had that is used again.
-const mostKept = 64
+const mostKept = 1024
 
 // free forgets what was read.
 func (r *reading) free() {
@@ -94,7 +102,7 @@ func (r *reading) free() {
 	}
 	clear(r.keys)
 	clear(r.items)
-	r.keys, r.items, r.at = r.keys[:0], r.items[:0], nil
+	r.keys, r.items, r.at, r.first = r.keys[:0], r.items[:0], nil, 0
 	readings.Put(r)
 }
 
@@ -104,7 +112,10 @@ func (r *reading) want(key string) {
 		return
 	}
 	if r.at == nil {
-		r.at = map[string]int{r.keys[0]: 0}
+		r.at = map[string]int{}
+		if r.first == 0 {
+			r.at[r.keys[0]] = 0
+		}
 	}
 	if _, ok := r.at[key]; !ok {
 		r.at[key] = len(r.keys)
@@ -155,8 +166,12 @@ func (g *Group[K, V]) readAll(ctx context.Context, list []*entry[V]) {
 	c, now := g.cache, g.cache.now()
 	r := readings.Get().(*reading)
 	defer r.free()
+	r.keys = slices.Grow(r.keys, len(list)+1)
+	for _, e := range list { // distinct already, and none is a tag's
+		r.keys = append(r.keys, e.wire)
+	}
+	r.first = len(list)
 	for _, e := range list {
-		r.want(e.wire)
 		for _, tag := range e.tags {
 			r.want(tag)
 		}
@@ -165,8 +180,8 @@ func (g *Group[K, V]) readAll(ctx context.Context, list []*entry[V]) {
 	c.ask(ctx, r)
 	c.noteEpoch(r)
 	tags := c.tagsOf(ctx, r, now, tagsIn(list))
-	for _, e := range list {
-		g.judge(ctx, e, r.item(e.wire), tags, now)
+	for i, e := range list {
+		g.judge(ctx, e, &r.items[i], tags, now)
 	}
 }
 
@@ -193,7 +208,10 @@ func (g *Group[K, V]) judge(ctx context.Context, e *entry[V], item *StoreItem, t
 		if !t.unknown {
 			e.purgedAt = max(e.purgedAt, t.purged)
 		}
-		if e.usable && t.purged+t.holdoff >= e.asOf {
+		if !t.unknown && !t.made {
+			e.knownPurge = max(e.knownPurge, t.purged)
+		}
+		if e.usable && (t.unknown || t.made || t.purged+t.holdoff >= e.asOf) {
 			e.left = min(e.left, min(between(now, t.purged), -time.Microsecond))
 		}
 	}
@@ -212,7 +230,7 @@ func (g *Group[K, V]) judgeFound(ctx context.Context, e *entry[V], item *StoreIt
 		if valid && r.kind == kindTombstone {
 			purged = r.at
 		}
-		e.state, e.tomb, e.purgedAt = Purged, true, purged
+		e.state, e.tomb, e.purgedAt, e.knownPurge = Purged, true, purged, purged
 		e.left = min(between(now, purged), -time.Microsecond)
 		return
 	}
@@ -236,7 +254,7 @@ func (g *Group[K, V]) decode(r record, now micros) (v version[V], err error) {
 	v = version[V]{usable: true, negative: r.negative, capped: r.capped, asOf: r.at, loadedAt: r.loadedAt(), logical: r.span.duration()}
 	v.left = Indefinite
 	if r.span > 0 {
-		v.left = min(v.logical-between(r.at, now), v.logical)
+		v.left = v.logical - max(between(r.at, now), 0)
 	}
 	if !r.negative {
 		v.value, err = g.codec.Decode(r.payload)
@@ -292,19 +310,21 @@ func (g *Group[K, V]) entriesOf(ids []K) (distinct []K, list []*entry[V], err er
 	if g.cache.closed.Load() {
 		return nil, nil, ErrClosed
 	}
-	known, taken := make(map[K]bool, len(ids)), make(map[string]bool, len(ids))
+	taken := make(map[string]int, len(ids)) // by base key
+	distinct, list = make([]K, 0, len(ids)), make([]*entry[V], 0, len(ids))
+	slab := make([]entry[V], len(ids))
 	for _, id := range ids {
-		if known[id] {
-			continue
-		}
-		e, err := g.entryOf(id)
-		if err != nil {
+		e := &slab[len(list)]
+		if err := g.fillEntry(e, id); err != nil {
 			return nil, nil, err
 		}
-		if taken[e.base] {
-			return nil, nil, fmt.Errorf("%w: %s", ErrKeyCollision, e.base)
+		if at, there := taken[e.base]; there {
+			if distinct[at] != id {
+				return nil, nil, fmt.Errorf("%w: %s", ErrKeyCollision, e.base)
+			}
+			continue
 		}
-		known[id], taken[e.base] = true, true
+		taken[e.base] = len(list)
 		distinct, list = append(distinct, id), append(list, e)
 	}
 	return distinct, list, nil

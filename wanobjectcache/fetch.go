@@ -49,8 +49,10 @@ func (g *Group[K, V]) resolve(ctx context.Context, id K, e *entry[V], l loader[V
 		}
 	}
 	candidate := g.candidate(ctx, e)
-	if r, ok := g.standIn(ctx, id, e, &candidate); ok {
-		return r, nil
+	if e.state != Fresh { // else a GetWith has won: it loads
+		if r, ok := g.standIn(ctx, id, e, &candidate); ok {
+			return r, nil
+		}
 	}
 	return g.boardAndWait(ctx, id, e, candidate, l)
 }

@@ -1,31 +1,44 @@
 package wanobjectcache
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // atATime is how many keys of one call are loaded, stored or purged at a time.
 const atATime = 8
 
 // few calls f for each of n, atATime at once. A panic goes on in the caller, when all have returned.
 func few(n int, f func(i int)) {
+	if n == 1 {
+		f(0)
+		return
+	}
 	var (
-		calls  sync.WaitGroup
-		places = make(chan struct{}, atATime)
-		panics = make([]any, n)
+		workers  sync.WaitGroup
+		next     atomic.Int64
+		mu       sync.Mutex
+		panicked any
 	)
-	for i := range n {
-		places <- struct{}{}
-		calls.Go(func() {
-			defer func() {
-				panics[i] = recover()
-				<-places
-			}()
-			f(i)
+	one := func(i int) {
+		defer func() {
+			if p := recover(); p != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				panicked = p
+			}
+		}()
+		f(i)
+	}
+	for range min(n, atATime) {
+		workers.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				one(i)
+			}
 		})
 	}
-	calls.Wait()
-	for _, p := range panics {
-		if p != nil {
-			panic(p)
-		}
+	workers.Wait()
+	if panicked != nil {
+		panic(panicked)
 	}
 }

@@ -30,7 +30,7 @@ func (g *Group[K, V]) fill(f *flight[V], e *entry[V], v *version[V], loaded age)
 		g.tellFill(ctx, e, &d, fill)
 	}
 	g.stamp(v, &d)
-	v.capped = d.record.capped || doubtful(fill) || e.state == Unknown
+	v.capped = d.record.capped || doubtful(fill) || e.state == Unknown || d.ttl < 0 && g.isDoubtful(d)
 }
 
 func (g *Group[K, V]) store(ctx context.Context, f *flight[V], e *entry[V], v *version[V], d *draft) Fill {
@@ -51,6 +51,12 @@ func (g *Group[K, V]) store(ctx context.Context, f *flight[V], e *entry[V], v *v
 	default:
 		return g.write(ctx, e, d, fill)
 	}
+}
+
+// isDoubtful judges the age of what is not to be stored: what is made of it may be.
+func (g *Group[K, V]) isDoubtful(d draft) bool {
+	d.ttl = cappedTTL
+	return g.judgeDraft(&d) != FillStored
 }
 
 // stored: by its age it may be.
@@ -83,7 +89,9 @@ func (g *Group[K, V]) judgeDraft(d *draft) Fill {
 		gen = g.cache.since(d.began)
 		started = now.Add(-gen)
 	}
-	fill, logical := judgeAge(d.facts, now, started, d.ttl, g.cache.opts.MaxReadLag)
+	facts := d.facts
+	facts.Since = g.dataSince(d, now)
+	fill, logical := judgeAge(facts, now, started, d.ttl, g.cache.opts.MaxReadLag)
 	d.record.at, d.record.gen = microsOf(now), genOf(gen)
 	d.record.capped, d.record.span = fill == FillCapped, 0
 	if logical != Indefinite {
@@ -152,11 +160,28 @@ func (g *Group[K, V]) add(ctx context.Context, e *entry[V], d *draft, fill Fill)
 		fill = g.failed(ctx, e, d, "store", err)
 	}
 	arrived := err == nil || errors.Is(err, ErrUnknownOutcome)
-	if arrived && !d.record.capped && d.facts.Lag+elapsed(d.facts.Since, g.cache.opts.Now()) > g.cache.opts.MaxReadLag {
+	if arrived && !d.record.capped && g.tooLate(d) {
 		d.err = nil
 		return g.takeBack(ctx, e, d, item.Value)
 	}
 	return fill
+}
+
+// dataSince is Facts.Since, as both clocks have it: since the load began neither may have stood still, or been set back.
+func (g *Group[K, V]) dataSince(d *draft, now time.Time) time.Time {
+	if d.began.wall.IsZero() || d.facts.Since.IsZero() {
+		return d.facts.Since
+	}
+	since := now.Add(-g.cache.since(d.began) - elapsed(d.facts.Since, d.began.wall))
+	if d.facts.Since.Before(since) {
+		return d.facts.Since
+	}
+	return since
+}
+
+func (g *Group[K, V]) tooLate(d *draft) bool {
+	now := g.cache.opts.Now()
+	return d.facts.Lag+elapsed(g.dataSince(d, now), now) > g.cache.opts.MaxReadLag
 }
 
 // takeBack removes a value that came too late, if it is still the one.

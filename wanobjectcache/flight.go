@@ -19,6 +19,7 @@ type flight[V any] struct {
 	ttl       func(V) time.Duration
 	lockWait  time.Duration
 
+	older   *flight[V]    // which this one has replaced in the table: purges concern it too
 	waiters int           // guarded by the group's lock
 	cut     bool          // a purge came: nobody joins it any more, and it stores nothing
 	left    bool          // nobody waits for its result any more
@@ -70,20 +71,21 @@ const mostJoins = 3
 func (g *Group[K, V]) board(e *entry[V], l *loading, alone bool, begin func() *flight[V]) (f *flight[V], joined bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if f := g.flights[e.base]; f != nil && !alone && !f.cut && !f.left && g.knows(f, e.purgedAt) && !l.has(f) {
+	if f := g.flights[e.base]; f != nil && !alone && !f.cut && !f.left && g.knows(f, e) && !l.has(f) {
 		f.waiters++
 		return f, true
 	}
 	f = begin()
 	f.waiters = 1
+	f.older = g.flights[e.base]
 	g.flights[e.base] = f
 	return f, false
 }
 
 // knows reports whether a flight began when a purge had happened: it has seen this one, or began surely later. A later purge
 // that it has seen does not tell, when that was stamped by another clock.
-func (g *Group[K, V]) knows(f *flight[V], purgedAt micros) bool {
-	return purgedAt == f.entry.purgedAt || g.after(f.entry.readAt, purgedAt)
+func (g *Group[K, V]) knows(f *flight[V], e *entry[V]) bool {
+	return e.knownPurge == f.entry.purgedAt || e.knownPurge == f.entry.knownPurge || g.after(f.entry.readAt, e.knownPurge)
 }
 
 // leave is the end of a wait. The last one to leave cancels the load; so does who began it, if its loader is the call's
@@ -108,15 +110,30 @@ func (g *Group[K, V]) leave(f *flight[V], began bool) {
 // land publishes a flight's result and takes it out of the table.
 func (g *Group[K, V]) land(f *flight[V], r landed[V]) {
 	g.mu.Lock()
-	if g.flights[f.entry.base] == f {
-		delete(g.flights, f.entry.base)
-	}
+	g.takeOut(f)
 	f.result = r
 	close(f.done)
 	unseen := f.refresh || f.alone
 	g.mu.Unlock()
 	if unseen {
 		g.tellPanic(f.ctx, f.entry.base, r.panicked)
+	}
+}
+
+// takeOut takes a flight out of the table, where those that it has replaced stay.
+func (g *Group[K, V]) takeOut(f *flight[V]) {
+	head := g.flights[f.entry.base]
+	if head == f {
+		if g.flights[f.entry.base] = f.older; f.older == nil {
+			delete(g.flights, f.entry.base)
+		}
+		return
+	}
+	for ; head != nil; head = head.older {
+		if head.older == f {
+			head.older = f.older
+			return
+		}
 	}
 }
 
@@ -139,7 +156,7 @@ func (g *Group[K, V]) cut(bases []string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, base := range bases {
-		if f := g.flights[base]; f != nil {
+		for f := g.flights[base]; f != nil; f = f.older {
 			f.cut = true
 		}
 	}
@@ -153,13 +170,23 @@ func (g *Group[K, V]) cutTags(tags []string) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, f := range g.flights {
+	for _, f := range g.aloft() {
 		for _, tag := range f.entry.tags {
 			if purged[tag] {
 				f.cut = true
 			}
 		}
 	}
+}
+
+// aloft lists all flights.
+func (g *Group[K, V]) aloft() (all []*flight[V]) {
+	for _, f := range g.flights {
+		for ; f != nil; f = f.older {
+			all = append(all, f)
+		}
+	}
+	return all
 }
 
 // await waits for a flight, for as long as the caller may: in a loader no longer than LockWait. It does not arrive if the

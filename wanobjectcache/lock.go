@@ -33,11 +33,15 @@ func (g *Group[K, V]) takeLock(f *flight[V]) lock[V] {
 	l := lock[V]{secret: secret(), entry: f.entry, candidate: f.candidate}
 	ctx := context.WithoutCancel(f.ctx) // a lock that was taken must be seen, and released
 	deadline := time.Now().Add(f.lockWait)
+	defer func() {
+		if p := recover(); p != nil { // of a codec, in the second read
+			g.release(f, l)
+			panic(p)
+		}
+	}()
 	for pause := pollFirst; f.ctx.Err() == nil; pause = min(pause*3/2, pollMost) {
 		err := c.local.Add(ctx, wireKey(f.entry.base, typMutex), StoreItem{Value: l.secret, Flags: kindMutex.flags()}, mutexLife)
 		mutex := g.readAgain(ctx, f, &l)
-		l.held = mutex.Found && bytes.Equal(mutex.Value, l.secret) // also if the answer to Add was lost
-		l.token = mutex.Token
 		switch {
 		case g.hasArrived(f, &l):
 			g.release(f, l)
@@ -98,12 +102,15 @@ func (g *Group[K, V]) readAgain(ctx context.Context, f *flight[V], l *lock[V]) S
 		r.want(tag)
 	}
 	c.ask(ctx, &r)
+	m := *r.item(mutex)
+	l.held = m.Found && bytes.Equal(m.Value, l.secret) // also if the answer to Add was lost
+	l.token = m.Token
 	g.judge(ctx, e, r.item(e.wire), c.tagsOf(ctx, &r, now, e.tags), now)
 	l.entry, l.candidate = e, e.version
 	if e.state == Purged {
 		l.candidate = g.interim(ctx, e, r.item(interim))
 	}
-	return *r.item(mutex)
+	return m
 }
 
 // hasArrived reports whether the second read found what makes a load needless.

@@ -24,6 +24,11 @@ func (g *Group[K, V]) inPlace(ctx context.Context, what string, f func(context.C
 		defer func() { <-c.refreshes }()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.opts.RefreshTimeout)
 		defer cancel()
+		defer func() {
+			if p := recover(); p != nil { // of a codec, or of a function in the options: nobody else could recover it
+				g.tellPanic(ctx, what, panicOf(p))
+			}
+		}()
 		f(ctx)
 	}) {
 		<-c.refreshes

@@ -3,7 +3,6 @@ package wanobjectcache
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 )
 
@@ -85,17 +84,10 @@ func (c *Cache) replayAll(ctx context.Context, list []*replay) {
 		read.want(one.key)
 	}
 	c.ask(ctx, &read)
-	places := make(chan struct{}, atATime)
-	var work sync.WaitGroup
 	for _, one := range list {
 		one.item = *read.item(one.key)
-		places <- struct{}{}
-		work.Go(func() {
-			defer func() { <-places }()
-			one.err = c.replayOne(ctx, one)
-		})
 	}
-	work.Wait()
+	few(len(list), func(i int) { list[i].err = c.replayOne(ctx, list[i]) })
 }
 
 // replayOne does what is needed, again if somebody else changes the key meanwhile.

@@ -3,11 +3,13 @@ package wanobjectcache
 import (
 	"context"
 	"errors"
+	"math"
 )
 
 // tagState is when a tag was purged last.
 type tagState struct {
 	purged, holdoff micros
+	made            bool // it was not there: nobody has purged it now
 	unknown         bool // its server did not answer: values with it count as purged now, and nobody is told when
 }
 
@@ -36,20 +38,31 @@ func (c *Cache) tagsOf(ctx context.Context, r *reading, now micros, keys []strin
 	return states
 }
 
-// tagIn decodes a tag's record.
+// tagIn decodes a tag's record, if it is not older than the epoch.
 func (c *Cache) tagIn(item *StoreItem, now micros) (record, bool) {
+	r, ok := c.readTag(item, now)
+	return r, ok && !c.beforeEpoch(r.at)
+}
+
+// readTag decodes a tag's record.
+func (c *Cache) readTag(item *StoreItem, now micros) (record, bool) {
 	if !item.Found {
 		return record{}, false
 	}
 	kind, ours := kindOf(item.Flags)
 	r, valid := decodeRecord(item.Value)
-	return r, ours && kind == kindTag && valid && r.kind == kindTag && !c.unbelievable(r.at, now) && !c.beforeEpoch(r.at)
+	r.span = min(r.span, math.MaxInt64-r.at)
+	return r, ours && kind == kindTag && valid && r.kind == kindTag && !c.unbelievable(r.at, now)
 }
 
 // makeTag stores a tag that is purged now. Its hold-off is not that of a purge: nothing was changed now, and values that
 // are loaded from now on are good.
 func (c *Cache) makeTag(ctx context.Context, key string, item *StoreItem, now micros) tagState {
 	r := record{kind: kindTag, at: now, span: micros(c.opts.MaxClockSkew.Microseconds()), payload: []byte(c.opts.DC)}
+	if old, ok := c.readTag(item, now); ok { // before the epoch: the hold-off of a purge stands, as a tombstone does
+		r.at = max(now, old.at)
+		r.span = max(r.span, old.at+old.span-r.at)
+	}
 	next := StoreItem{Value: r.append(nil), Flags: kindTag.flags(), Token: item.Token}
 	write := c.local.Add
 	if item.Found {
@@ -58,7 +71,7 @@ func (c *Cache) makeTag(ctx context.Context, key string, item *StoreItem, now mi
 	if err := write(ctx, key, next, tagLife); err != nil && !lostRace(err) {
 		c.warn(ctx, WarningInfo{Kind: StoreFailed, Key: key, DC: c.opts.DC, Op: "make tag", Err: err})
 	}
-	return tagState{purged: now, holdoff: r.span}
+	return tagState{purged: r.at, holdoff: r.span, made: !item.Found}
 }
 
 // lostRace: somebody else was faster.

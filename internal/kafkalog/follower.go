@@ -121,11 +121,12 @@ func (f *Follower) follow(ctx context.Context, g *kafka.Generation, c *client, w
 	}
 	tick := time.NewTicker(commitEvery)
 	defer tick.Stop()
-	for ctx.Err() == nil {
+	for last := false; !last; {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			working.Wait()
+			last = true
 		}
 		if err := f.commit(g, mine); err != nil {
 			f.failed(ctx, err)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -31,13 +32,14 @@ type Log struct {
 	opts   LogOptions
 	writer *kafka.Writer
 	closed atomic.Bool
+	places chan struct{}
 }
 
 const (
 	topicSuffix  = ".cache-purge"
 	appendLimit  = time.Second
 	batchTimeout = 5 * time.Millisecond
-	batchSize    = 1000 // messages in one request, of some 150 bytes each
+	batchSize    = 100 // messages in one request, of some 150 bytes each
 
 	// A write that fails is tried again while its Append waits, and a moment longer at most.
 	attempts     = 8
@@ -45,6 +47,10 @@ const (
 	mostBackoff  = 200 * time.Millisecond
 
 	metadataAge = 2 * time.Second
+
+	// mostWriting is how many Appends may be under way, those whose callers have gone too: kafka-go keeps each until it
+	// is written or has failed often enough, one after the other, and a broker that hangs would fill the memory.
+	mostWriting = 1024
 )
 
 // NewLog makes a log on the brokers (host:port) of this DC. It does no I/O and starts no goroutine. An error names the option
@@ -64,19 +70,35 @@ func NewLog(brokers []string, options *LogOptions) (*Log, error) {
 		return nil, errors.New("purgelog: LogOptions.Timeout: it cannot be negative")
 	}
 	o.Topic, o.Timeout = cmp.Or(o.Topic, o.DC+topicSuffix), cmp.Or(o.Timeout, appendLimit)
-	return &Log{opts: o, writer: &kafka.Writer{
+	return &Log{opts: o, places: make(chan struct{}, mostWriting), writer: &kafka.Writer{
 		Addr: kafka.TCP(brokers...), Topic: o.Topic, Balancer: kafka.Murmur2Balancer{}, RequiredAcks: kafka.RequireAll,
 		BatchSize: batchSize, BatchTimeout: batchTimeout, WriteTimeout: o.Timeout, ReadTimeout: o.Timeout,
 		MaxAttempts: attempts, WriteBackoffMin: firstBackoff, WriteBackoffMax: mostBackoff,
-		Transport: &kafka.Transport{
+		Transport: &wire{Transport: &kafka.Transport{
 			DialTimeout: o.Timeout, MetadataTTL: metadataAge, MetadataTopics: []string{o.Topic}, TLS: o.TLS, SASL: o.SASL,
-		},
+		}},
 	}}, nil
+}
+
+// wire is the way to the brokers. Once it is cut, what is still to be written fails at once: kafka-go would go on trying each
+// batch in its turn, for as long as they take.
+type wire struct {
+	*kafka.Transport
+
+	cut atomic.Bool
+}
+
+func (w *wire) RoundTrip(ctx context.Context, addr net.Addr, r kafka.Request) (kafka.Response, error) {
+	if w.cut.Load() {
+		return nil, io.ErrClosedPipe
+	}
+	return w.Transport.RoundTrip(ctx, addr, r)
 }
 
 // Append writes purges to the log and returns nil when all in-sync replicas have all of them: within LogOptions.Timeout. An
 // error is about some or all of them. One that wraps [wanobjectcache.ErrUnknownOutcome] means that no answer came, so they
-// may be there; [wanobjectcache.ErrUnavailable] that they are not.
+// may be there; [wanobjectcache.ErrUnavailable] that they are not, and [wanobjectcache.ErrOverloaded] too: 1,024 Appends
+// already wait for a broker that does not answer.
 func (l *Log) Append(ctx context.Context, purges []wanobjectcache.Purge) error {
 	if l.closed.Load() {
 		return fmt.Errorf("purgelog: %w", wanobjectcache.ErrClosed)
@@ -91,7 +113,22 @@ func (l *Log) Append(ctx context.Context, purges []wanobjectcache.Purge) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.opts.Timeout)
 	defer cancel()
-	return l.explained(l.writer.WriteMessages(ctx, messages...), len(messages))
+	select {
+	case l.places <- struct{}{}:
+	default:
+		return fmt.Errorf("purgelog: %w: %d Appends have no answer yet", wanobjectcache.ErrOverloaded, mostWriting)
+	}
+	written := make(chan error, 1)
+	go func() {
+		defer func() { <-l.places }()
+		written <- l.writer.WriteMessages(context.WithoutCancel(ctx), messages...)
+	}()
+	select {
+	case err := <-written:
+		return l.explained(err, len(messages))
+	case <-ctx.Done():
+		return l.explained(ctx.Err(), len(messages))
+	}
 }
 
 // explained says what the error of a write means for the purges.
@@ -123,10 +160,11 @@ func firstOf(each kafka.WriteErrors) error {
 	return nil
 }
 
-// Close waits until what is under way has its result, or ctx ends, and ends the connections.
+// Close waits until what is under way has its result, or ctx ends, and ends the connections. What has no result by then
+// may arrive or not.
 func (l *Log) Close(ctx context.Context) error {
 	l.closed.Store(true)
-	transport := l.writer.Transport.(*kafka.Transport)
+	transport := l.writer.Transport.(*wire)
 	defer transport.CloseIdleConnections()
 	ended := make(chan error, 1)
 	go func() { ended <- l.writer.Close() }()
@@ -134,6 +172,7 @@ func (l *Log) Close(ctx context.Context) error {
 	case err := <-ended:
 		return err
 	case <-ctx.Done():
+		transport.cut.Store(true)
 		return fmt.Errorf("purgelog: closing: %w", context.Cause(ctx))
 	}
 }
