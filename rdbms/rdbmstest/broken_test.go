@@ -62,7 +62,7 @@ func (s racy) CompareAndSwap(ctx context.Context, raw []byte, rev string) (strin
 	if _, now, _ := s.Load(ctx); now != rev {
 		return "", switchover.ErrConflict
 	}
-	<-time.After(time.Microsecond)
+	<-time.After(time.Millisecond) // long enough that a busy machine lets another client in between
 	return lastWins(s).CompareAndSwap(ctx, raw, rev)
 }
 
