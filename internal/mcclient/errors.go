@@ -12,7 +12,7 @@ var (
 	ErrConflict       = errors.New("memcached: an item is there already, or was changed since it was read")
 	ErrUnavailable    = errors.New("memcached: server not reached, or a read not answered")
 	ErrUnknownOutcome = errors.New("memcached: write sent and not answered, or not as expected: it may have happened")
-	ErrOverloaded     = fmt.Errorf("%w: too many requests to it outlive their callers", ErrUnavailable)
+	ErrOverloaded     = fmt.Errorf("%w: too many requests to it are under way", ErrUnavailable)
 	ErrClosed         = errors.New("memcached: pool is closed")
 )
 

@@ -7,10 +7,6 @@ import (
 	"slices"
 )
 
-// mayOutlive is how many requests to a server may go on without their callers. gomemcache extends its deadline for each
-// line of an answer, so a server that drips can hold a request of many keys for minutes.
-const mayOutlive = 64
-
 // Answer is one server's part of a GetMulti.
 type Answer struct {
 	Keys  []int   // as indices into the call's keys
@@ -28,11 +24,12 @@ type arrival struct {
 	err    error
 }
 
-// GetMulti asks the servers of all keys at the same time, each with one request, and returns an answer for each server
-// that has some of the keys. Several times the same key is the same Item.
+// GetMulti asks the servers of all keys at the same time, each with one request for every 10,000 keys, and returns an
+// answer for each server that has some of the keys. Several times the same key is the same Item.
 //
 // A server that has not answered when ctx ends, or MultiTimeout is over, is ErrUnavailable. Its request goes on by itself
-// until the connection's own timeout ends it; with 64 of them the server is ErrOverloaded, and not asked.
+// until the connection's own timeout ends it, which a server that drips can put off for minutes: each line of an answer
+// extends it.
 func (p *Pool) GetMulti(ctx context.Context, keys []string) []Answer {
 	answers := p.split(keys)
 	limited, cancel := context.WithTimeout(ctx, p.multiTimeout)
@@ -62,9 +59,6 @@ func (p *Pool) ask(ctx context.Context, number int, a *Answer, arrived chan<- ar
 	if err := p.ready(ctx, s); err != nil {
 		return err
 	}
-	if n := s.outlived.Load(); n >= mayOutlive {
-		return s.failed(ErrOverloaded, fmt.Errorf("not asked: %d earlier requests are still not answered", n))
-	}
 	started := p.live.goDo(func() {
 		items, err := s.fetch(ctx, keys)
 		arrived <- arrival{number, items, err}
@@ -76,21 +70,26 @@ func (p *Pool) ask(ctx context.Context, number int, a *Answer, arrived chan<- ar
 }
 
 // fetch also counts: it has outlived its caller when its context is done before it is.
-func (s *server) fetch(ctx context.Context, keys []string) ([]*Item, error) {
-	ended := context.AfterFunc(ctx, func() { s.outlived.Add(1) })
-	defer func() {
-		if !ended() {
-			s.outlived.Add(-1)
+func (s *server) fetch(ctx context.Context, keys []string) (items []*Item, err error) {
+	err = s.inPlace(ctx, func() error {
+		ended := context.AfterFunc(ctx, func() { s.outlived.Add(1) })
+		defer func() {
+			if !ended() {
+				s.outlived.Add(-1)
+			}
+		}()
+		if len(keys) > 1 {
+			items, err = s.getMulti(ctx, keys)
+			return err
 		}
-	}()
-	if len(keys) > 1 {
-		return s.getMulti(ctx, keys)
-	}
-	item, err := s.get(ctx, keys[0])
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return nil, err
-	}
-	return []*Item{item}, nil
+		item, err := s.get(ctx, keys[0])
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		items = []*Item{item}
+		return nil
+	})
+	return items, err
 }
 
 // giveUp marks the servers that have not answered; if the caller's context is over, all of them.

@@ -7,7 +7,8 @@
 //
 // A context is looked at before and after each request. One that is under way is not interrupted: Options.Timeout bounds
 // each of its steps (connecting has its own bound), and GetMulti leaves it behind when the context, or MultiTimeout, is
-// over.
+// over. A request to a server whose connections are all in use waits for one until the context ends, or the server has
+// answered nobody for a Timeout: ErrOverloaded.
 package mcclient
 
 import (
@@ -37,7 +38,7 @@ type Options struct {
 	Timeout        time.Duration // of a request: to send it, and for each line of the answer; 0 = 250 ms
 	ConnectTimeout time.Duration // of connecting, with the TLS handshake; 0 = 250 ms
 	MultiTimeout   time.Duration // of a GetMulti; 0 = 1 s
-	MaxIdle        int           // connections to each server that are kept open; 0 = 64
+	MaxIdle        int           // connections to each server: all are kept open, and when all are in use requests wait; 0 = 64
 
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error) // below TLS; nil = net.Dialer
 }
@@ -99,7 +100,11 @@ func (p *Pool) Get(ctx context.Context, key string) (*Item, error) {
 	if err := p.ready(ctx, s); err != nil {
 		return nil, err
 	}
-	item, err := s.get(ctx, key)
+	var item *Item
+	err := s.inPlace(ctx, func() (err error) {
+		item, err = s.get(ctx, key)
+		return err
+	})
 	if over := ctx.Err(); over != nil {
 		return nil, s.failed(ErrUnavailable, over)
 	}
@@ -125,7 +130,7 @@ func (p *Pool) write(ctx context.Context, c command, item *Item) error {
 		return err
 	}
 	// What the server said holds, even if the context has ended meanwhile.
-	return s.write(ctx, c, item)
+	return s.inPlace(ctx, func() error { return s.write(ctx, c, item) })
 }
 
 // ready says what keeps a request from being sent at all.

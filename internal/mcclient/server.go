@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync/atomic"
 	"syscall"
 
@@ -19,7 +20,9 @@ type server struct {
 	address  string
 	hash     uint64 // of the name
 	client   *memcache.Client
-	outlived atomic.Int32 // requests whose callers have gone
+	places   chan struct{} // taken by requests under way
+	answered atomic.Uint64 // requests
+	outlived atomic.Int32  // requests whose callers have gone
 }
 
 func newServer(name, at string, o *Options, l *live) (*server, error) {
@@ -33,6 +36,7 @@ func newServer(name, at string, o *Options, l *live) (*server, error) {
 	s := &server{name: name, address: at, hash: hash(name), client: memcache.NewFromSelector(&single{at})}
 	s.client.Timeout = cmp.Or(o.Timeout, defaultTimeout)
 	s.client.MaxIdleConns = cmp.Or(o.MaxIdle, defaultMaxIdle)
+	s.places = make(chan struct{}, s.client.MaxIdleConns)
 	s.client.DialContext = newDialer(host, o, l).dial
 	return s, nil
 }
@@ -62,18 +66,27 @@ func (s *server) get(ctx context.Context, key string) (*Item, error) {
 	return item, nil
 }
 
+// mostKeys is how many keys one command has: memcached answers nothing before it has read them all, and that must come
+// within Timeout.
+const mostKeys = 10_000
+
 // getMulti returns an item, or nil, for each key.
 func (s *server) getMulti(ctx context.Context, keys []string) ([]*Item, error) {
-	found, err := s.client.GetMulti(keys)
-	if s.staleConnection(ctx, err) {
-		found, err = s.client.GetMulti(keys)
-	}
-	if err != nil {
-		return nil, s.unread(err)
-	}
-	items := make([]*Item, len(keys))
-	for i, key := range keys {
-		items[i] = found[key]
+	items := make([]*Item, 0, len(keys))
+	for some := range slices.Chunk(keys, mostKeys) {
+		if err := ctx.Err(); err != nil {
+			return nil, s.failed(ErrUnavailable, err)
+		}
+		found, err := s.client.GetMulti(some)
+		if s.staleConnection(ctx, err) {
+			found, err = s.client.GetMulti(some)
+		}
+		if err != nil {
+			return nil, s.unread(err)
+		}
+		for _, key := range some {
+			items = append(items, found[key])
+		}
 	}
 	return items, nil
 }

@@ -29,7 +29,6 @@ const (
 	herdDeadline  = 50 * time.Millisecond
 	herdLoad      = 300 * time.Millisecond
 	herdPatience  = 2 * time.Minute
-	herdConns     = 100 // of each process: memcached has 1,024 of its own accord, and refuses more
 
 	// lockHolds is for how long after the start nobody else may load: a lock lives for 10 s, less a tick of memcached's clock,
 	// and a value that was loaded for more than 7 s is not kept.
@@ -287,7 +286,7 @@ func (m *member) live() error {
 		return err
 	}
 	defer store.Close()
-	cache, err := wanobjectcache.New(&narrow{store, make(chan struct{}, herdConns)}, &wanobjectcache.Options{
+	cache, err := wanobjectcache.New(store, &wanobjectcache.Options{
 		Freshness: wanobjectcache.Unreplicated, LockWait: herdPatience, Events: wanobjectcache.Events{OnFill: m.onFill},
 	})
 	if err != nil {
@@ -353,33 +352,4 @@ func (m *member) load(ctx context.Context, key string) (string, error) {
 
 func (m *member) onFill(context.Context, wanobjectcache.FillInfo) {
 	m.stored.CompareAndSwap(0, int64(time.Since(m.began)))
-}
-
-// narrow lets so many requests go at a time, so that there are no more connections.
-type narrow struct {
-	*Store
-
-	places chan struct{}
-}
-
-func (n *narrow) in(ctx context.Context, f func() error) error {
-	select {
-	case n.places <- struct{}{}:
-		defer func() { <-n.places }()
-		return f()
-	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", wanobjectcache.ErrUnavailable, ctx.Err())
-	}
-}
-
-func (n *narrow) GetMulti(ctx context.Context, keys []string, out []wanobjectcache.StoreItem) error {
-	return n.in(ctx, func() error { return n.Store.GetMulti(ctx, keys, out) })
-}
-
-func (n *narrow) Add(ctx context.Context, key string, item wanobjectcache.StoreItem, ttl time.Duration) error {
-	return n.in(ctx, func() error { return n.Store.Add(ctx, key, item, ttl) })
-}
-
-func (n *narrow) CAS(ctx context.Context, key string, item wanobjectcache.StoreItem, ttl time.Duration) error {
-	return n.in(ctx, func() error { return n.Store.CAS(ctx, key, item, ttl) })
 }

@@ -26,6 +26,8 @@
 // # Not guaranteed
 //
 //   - A request that is under way is not interrupted by its context: Options.Timeout bounds each of its steps.
+//   - A process has at most MaxIdle connections to a server. A memcached that was started with defaults takes 1,024 in all:
+//     with more than 16 processes give it a higher -c, or them a lower MaxIdle.
 //   - A write that was tried again on a new connection may meet itself, and be ErrConflict although it happened. The cache
 //     reads again then.
 //   - Life is counted in whole seconds, by the server's clock that ticks once a second: an item may go up to a second
@@ -74,7 +76,7 @@ type Options struct {
 	Timeout        time.Duration // of a request: to send it, and for each line of the answer; 0 = 250 ms
 	ConnectTimeout time.Duration // of connecting, with the TLS handshake; 0 = 250 ms
 	MultiTimeout   time.Duration // of a read of several keys; 0 = 1 s
-	MaxIdle        int           // connections to each server that are kept open; 0 = 64: more than usually work at a time
+	MaxIdle        int           // connections to each server: all are kept open, and when all are in use requests wait; 0 = 64
 	MaxValue       int           // bytes of a record with its key, below the server's limit (-I) less 1 KiB; 0 = 917,504
 
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error) // connects, below TLS; nil = net.Dialer
@@ -131,13 +133,13 @@ func (s *Store) GetMulti(ctx context.Context, keys []string, out []wanobjectcach
 		if errors.Is(err, mcclient.ErrNotFound) {
 			err = nil
 		}
-		out[0] = found(item, readError(err))
+		out[0] = found(item, inWords(err))
 		return out[0].Err
 	}
 	var errs []error
 	for _, answer := range s.pool.GetMulti(ctx, keys) {
 		if answer.Err != nil {
-			err := readError(answer.Err)
+			err := inWords(answer.Err)
 			errs = append(errs, err)
 			for _, i := range answer.Keys {
 				out[i] = found(nil, err)
@@ -184,22 +186,13 @@ func (s *Store) write(ctx context.Context, send sender, key string, item wanobje
 		return fmt.Errorf("%w: %d bytes with the key, at most %d go: raise Options.MaxValue, and memcached's -I, or split the value",
 			wanobjectcache.ErrTooLarge, size, s.maxValue)
 	}
-	return writeError(send(ctx, &mcclient.Item{
+	return inWords(send(ctx, &mcclient.Item{
 		Key: key, Value: item.Value, Flags: item.Flags, Expiration: expiration(ttl, time.Now()), CasID: token,
 	}))
 }
 
-func readError(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, mcclient.ErrOverloaded):
-		return fmt.Errorf("%w, %w: %w", wanobjectcache.ErrUnavailable, wanobjectcache.ErrOverloaded, err)
-	}
-	return writeError(err)
-}
-
-func writeError(err error) error {
+// inWords is an error of the pool as one of the cache.
+func inWords(err error) error {
 	switch {
 	case err == nil:
 		return nil
@@ -211,6 +204,8 @@ func writeError(err error) error {
 		return fmt.Errorf("%w: %w", wanobjectcache.ErrUnknownOutcome, err)
 	case errors.Is(err, mcclient.ErrClosed):
 		return fmt.Errorf("%w: %w", wanobjectcache.ErrClosed, err)
+	case errors.Is(err, mcclient.ErrOverloaded):
+		return fmt.Errorf("%w, %w: %w", wanobjectcache.ErrUnavailable, wanobjectcache.ErrOverloaded, err)
 	case errors.Is(err, mcclient.ErrUnavailable):
 		return fmt.Errorf("%w: %w", wanobjectcache.ErrUnavailable, err)
 	}
