@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -20,9 +19,9 @@ type client struct {
 	group     string
 }
 
-func newClient(o Options, dial dialer) *client {
+func newClient(o Options, dial Dialer) *client {
 	transport := &kafka.Transport{
-		Dial: dial, DialTimeout: dialLimit, MetadataTTL: metadata, MetadataTopics: []string{o.Topic}, TLS: o.TLS, SASL: o.SASL,
+		Dial: dial, DialTimeout: dialLimit, MetadataTTL: metadata, MetadataTopics: []string{o.Topic}, SASL: o.SASL,
 	}
 	return &client{
 		kafka:     kafka.Client{Addr: kafka.TCP(o.Brokers...), Transport: transport},
@@ -174,30 +173,4 @@ func content(b kafka.Bytes) ([]byte, error) {
 	}
 	defer b.Close()
 	return kafka.ReadAll(b)
-}
-
-type dialer func(ctx context.Context, network, address string) (net.Conn, error)
-
-// dialUntil makes connections that end with life, whatever waits for them: kafka-go's group does not follow a context.
-func dialUntil(life context.Context) dialer {
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		defer context.AfterFunc(life, cancel)()
-		c, err := (&net.Dialer{Timeout: dialLimit}).DialContext(ctx, network, address)
-		if err != nil {
-			return nil, err
-		}
-		return &conn{Conn: c, forget: context.AfterFunc(life, func() { _ = c.Close() })}, nil
-	}
-}
-
-type conn struct {
-	net.Conn
-	forget func() bool
-}
-
-func (c *conn) Close() error {
-	c.forget()
-	return c.Conn.Close()
 }

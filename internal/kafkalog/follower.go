@@ -36,14 +36,15 @@ func New(o Options) (*Follower, error) {
 func (f *Follower) Run(ctx context.Context, work func(context.Context, *Partition)) error {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	c := newClient(f.opts, dialUntil(life))
+	dial := speaking(f.opts.TLS, dialUntil(life))
+	c := newClient(f.opts, dial)
 	defer c.close()
 	if err := f.start(c); err != nil {
 		return err
 	}
 	defer f.stop()
 	f.awaitTopic(ctx, c)
-	group, err := kafka.NewConsumerGroup(f.config(life))
+	group, err := kafka.NewConsumerGroup(f.config(dial))
 	if err != nil {
 		return fmt.Errorf("kafkalog: %w", err)
 	}
@@ -77,10 +78,10 @@ func (f *Follower) awaitTopic(ctx context.Context, c *client) {
 	}
 }
 
-func (f *Follower) config(life context.Context) kafka.ConsumerGroupConfig {
+func (f *Follower) config(dial Dialer) kafka.ConsumerGroupConfig {
 	return kafka.ConsumerGroupConfig{
 		ID: f.opts.Group, Brokers: f.opts.Brokers, Topics: []string{f.opts.Topic},
-		Dialer:            &kafka.Dialer{DialFunc: dialUntil(life), Timeout: dialLimit, TLS: f.opts.TLS, SASLMechanism: f.opts.SASL},
+		Dialer:            &kafka.Dialer{DialFunc: dial, Timeout: dialLimit, SASLMechanism: f.opts.SASL},
 		HeartbeatInterval: heartbeat, SessionTimeout: session, RebalanceTimeout: session, JoinGroupBackoff: rejoin,
 		WatchPartitionChanges: true, PartitionWatchInterval: watchEvery, Timeout: callLimit,
 		StartOffset: kafka.FirstOffset, // which is negative: this is how "nothing was committed" is told
