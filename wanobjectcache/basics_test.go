@@ -215,7 +215,7 @@ func TestNewNamesWhatIsWrong(t *testing.T) {
 		"a remote without":   {func(o *wanobjectcache.Options) { o.DC, o.Remote = "a", map[string]wanobjectcache.Store{"b": nil} }, []string{"Options.Remote", "b"}},
 		"a bad remote":       {func(o *wanobjectcache.Options) { o.DC, o.Remote = "a", map[string]wanobjectcache.Store{"B!": memory} }, []string{"Options.Remote"}},
 		"a bad keyspace":     {func(o *wanobjectcache.Options) { o.Keyspace = "a:b" }, []string{"Options.Keyspace"}},
-		"negative refreshes": {func(o *wanobjectcache.Options) { o.MaxRefreshes = -1 }, []string{"Options.MaxRefreshes"}},
+		"a negative timeout": {func(o *wanobjectcache.Options) { o.RemoteTimeout = -1 }, []string{"Options.RefreshTimeout, RemoteTimeout"}},
 		"plaintext": {func(o *wanobjectcache.Options) {
 			o.DC, o.Remote = "a", map[string]wanobjectcache.Store{"b": plaintext{memory}}
 		}, []string{"Options.Remote", "b", "TLS", "AllowPlaintext"}},
@@ -243,17 +243,9 @@ func (plaintext) Plaintext() bool { return true }
 
 func TestNewGroupNamesWhatIsWrong(t *testing.T) {
 	w := newWorld(t)
-	for field, change := range map[string]func(*options){
-		"TTL":              func(o *options) { o.TTL = 0 },
-		"NegativeTTL":      func(o *options) { o.NegativeTTL = -1 },
-		"StaleIfError":     func(o *options) { o.StaleIfError = -1 },
-		"StaleWhileLocked": func(o *options) { o.StaleWhileLocked = -1 },
-		"LoadTimeout":      func(o *options) { o.LoadTimeout = -1 },
-	} {
-		o := options{TTL: time.Hour}
-		change(&o)
-		if _, err := wanobjectcache.NewGroup(w.cache, "g", &o); err == nil || !strings.Contains(err.Error(), "GroupOptions."+field) {
-			t.Errorf("%s: %v", field, err)
+	for _, ttl := range []time.Duration{0, -1} {
+		if _, err := wanobjectcache.NewGroup(w.cache, "g", &options{TTL: ttl}); err == nil || !strings.Contains(err.Error(), "GroupOptions.TTL") {
+			t.Errorf("TTL %v: %v", ttl, err)
 		}
 	}
 	for _, name := range []string{"", "a:b", strings.Repeat("x", 65), "ü"} {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// GetMany returns the values of ids: those that were found. The error joins those of the ids whose value could not be
-// loaded; the others are in the map all the same.
+// GetMany returns the values of ids: those that were found. The error is about the ids whose value could not be loaded; the
+// others are in the map all the same. It returns when ctx ends, also if a loader does not heed that.
 func (g *Group[K, V]) GetMany(ctx context.Context, ids []K) (map[K]V, error) {
 	results, err := g.FetchMany(ctx, ids)
 	values := make(map[K]V, len(results))
@@ -22,10 +22,11 @@ func (g *Group[K, V]) GetMany(ctx context.Context, ids []K) (map[K]V, error) {
 }
 
 // FetchMany is Fetch for several ids: one result for each distinct id, in the order of their first occurrence. Everything is
-// read with one request to each cache server; with LoadMany what is missing is loaded by one call.
+// read with one request to each cache server; with LoadMany what is missing is loaded by one call. An id without a key, and
+// two ids with one key, are refused with the whole call, before anything is read.
 func (g *Group[K, V]) FetchMany(ctx context.Context, ids []K) ([]Result[K, V], error) {
-	if !g.canLoad() {
-		return nil, fmt.Errorf("%w: group %s", ErrUnsupported, g.name)
+	if err := g.checkLoader(); err != nil {
+		return nil, err
 	}
 	ids, list, err := g.entriesOf(ids)
 	if err != nil || len(list) == 0 {
@@ -33,24 +34,21 @@ func (g *Group[K, V]) FetchMany(ctx context.Context, ids []K) ([]Result[K, V], e
 	}
 	began := g.cache.moment()
 	g.readAll(ctx, list)
+	g.readInterims(ctx, list)
 	results := make([]Result[K, V], len(ids))
 	if g.opts.LoadMany != nil {
-		g.resolveTogether(ctx, ids, list, results)
+		err = g.resolveTogether(ctx, ids, list, results)
 	} else {
-		g.resolveEach(ctx, ids, list, results)
+		err = g.resolveEach(ctx, ids, list, results)
 	}
-	var errs []error
 	for i := range results {
-		if results[i].Err != nil && results[i].Outcome != HitFallback {
-			errs = append(errs, results[i].Err)
-		}
 		g.tellFetch(ctx, list[i], results[i].Outcome, began, results[i].Err)
 	}
-	return results, errors.Join(errs...)
+	return results, err
 }
 
 // resolveEach is for groups that load one by one.
-func (g *Group[K, V]) resolveEach(ctx context.Context, ids []K, list []*entry[V], results []Result[K, V]) {
+func (g *Group[K, V]) resolveEach(ctx context.Context, ids []K, list []*entry[V], results []Result[K, V]) error {
 	var others []int
 	for i, e := range list {
 		if e.state == Fresh { // no goroutine for a hit
@@ -59,18 +57,18 @@ func (g *Group[K, V]) resolveEach(ctx context.Context, ids []K, list []*entry[V]
 			others = append(others, i)
 		}
 	}
+	errs := make([]error, len(others))
 	few(len(others), func(j int) {
 		i := others[j]
-		r, err := g.resolve(ctx, ids[i], list[i], loader[V]{})
-		if results[i] = r; err != nil {
-			results[i].Err = err
+		if results[i], errs[j] = g.resolve(ctx, ids[i], list[i], loader[V]{}); errs[j] != nil {
+			results[i].Err = errs[j]
 		}
 	})
+	return several(slices.DeleteFunc(errs, func(err error) bool { return err == nil }))
 }
 
 // resolveTogether loads what is missing by one call of LoadMany: without locks, and without joining others' loads.
-func (g *Group[K, V]) resolveTogether(ctx context.Context, ids []K, list []*entry[V], results []Result[K, V]) {
-	g.readInterims(ctx, list)
+func (g *Group[K, V]) resolveTogether(ctx context.Context, ids []K, list []*entry[V], results []Result[K, V]) error {
 	var missing, early []int
 	for i, e := range list {
 		if e.state == Fresh {
@@ -79,7 +77,7 @@ func (g *Group[K, V]) resolveTogether(ctx context.Context, ids []K, list []*entr
 				how, early = HitRefresh, append(early, i)
 			}
 			results[i] = g.serve(ctx, ids[i], e, &e.version, how, nil)
-		} else if r, ok := g.standIn(ctx, ids[i], e, &e.version); ok {
+		} else if r, ok := g.standIn(ctx, ids[i], e); ok {
 			results[i] = r
 		} else {
 			missing = append(missing, i)
@@ -89,15 +87,25 @@ func (g *Group[K, V]) resolveTogether(ctx context.Context, ids []K, list []*entr
 		g.refreshTogether(ctx, pick(ids, early))
 	}
 	if len(missing) == 0 {
-		return
+		return nil
 	}
-	b := g.loadTogether(ctx, pick(ids, missing), pick(list, missing))
+	b := g.loadApart(ctx, pick(ids, missing), pick(list, missing))
 	if b.panicked != nil {
 		panic(b.panicked)
 	}
+	var failed []string
 	for j, i := range missing {
-		results[i] = g.batchResult(ctx, ids[i], list[i], b, j)
+		if results[i] = g.batchResult(ctx, ids[i], list[i], b, j); b.err != nil && results[i].Outcome != HitFallback {
+			failed = append(failed, list[i].base)
+		}
 	}
+	switch len(failed) {
+	case 0:
+		return nil
+	case 1:
+		return fmt.Errorf("wanobjectcache: load %s: %w", failed[0], b.err)
+	}
+	return fmt.Errorf("wanobjectcache: load %s and %d more: %w", failed[0], len(failed)-1, b.err)
 }
 
 func pick[T any](list []T, indices []int) []T {
@@ -127,38 +135,54 @@ func (g *Group[K, V]) readInterims(ctx context.Context, list []*entry[V]) {
 	}
 }
 
-// batch is one call of LoadMany.
-type batch[V any] struct {
-	versions []version[V]
-	err      error
-	panicked *PanicError
+// batch is what one call of LoadMany came to.
+type batch[V any] = answer[[]version[V]]
+
+// loadApart is loadTogether for a caller who waits no longer than ctx lasts.
+func (g *Group[K, V]) loadApart(ctx context.Context, ids []K, list []*entry[V]) batch[V] {
+	if err := ended(ctx); err != nil {
+		return batch[V]{err: err}
+	}
+	ctx, cancel := g.cache.untilClosed(ctx)
+	defer cancel()
+	unseen := func(late batch[V]) { g.tellPanic(ctx, list[0].base, late.panicked) }
+	return apart(ctx, g.cache, unseen, func(ctx context.Context) ([]version[V], error) { return g.loadTogether(ctx, ids, list) })
 }
 
-// loadTogether loads and stores several ids.
-func (g *Group[K, V]) loadTogether(ctx context.Context, ids []K, list []*entry[V]) (b batch[V]) {
+// loadTogether loads and stores several ids. A panic of LoadMany goes on.
+func (g *Group[K, V]) loadTogether(ctx context.Context, ids []K, list []*entry[V]) ([]version[V], error) {
 	keys := make([]string, len(list))
 	for i, e := range list {
 		keys[i] = e.base
 	}
-	got, age := measured(withoutPrevious(ctx), g, keys, func(ctx context.Context) (map[K]V, error) { return g.opts.LoadMany(ctx, slices.Clone(ids)) }) // it may sort them
-	if b.err, b.panicked = got.err, got.panicked; b.err != nil {
-		return b
+	got, age := measured(withoutPrevious(ctx), g, keys, func(ctx context.Context) (map[K]V, error) {
+		return g.opts.LoadMany(ctx, slices.Clone(ids)) // it may sort them
+	})
+	if got.panicked != nil {
+		panic(got.panicked)
 	}
-	b.versions = make([]version[V], len(ids))
-	few(len(ids), func(i int) {
-		v, there := got.value[ids[i]]
-		b.versions[i] = version[V]{usable: true, value: v, negative: !there}
-		if !there {
-			g.cache.warn(ctx, WarningInfo{Kind: IDMissing, Group: g.name, Key: keys[i], Op: "load"})
+	if got.err != nil && !errors.Is(got.err, ErrNotFound) {
+		return nil, got.err
+	}
+	var silent []string // about these
+	versions := make([]version[V], len(ids))
+	for i, id := range ids {
+		v, there := got.value[id]
+		versions[i] = version[V]{usable: true, value: v, negative: !there}
+		if !there && got.err == nil {
+			silent = append(silent, keys[i])
 		}
+	}
+	g.warnMissing(ctx, silent, len(ids))
+	few(len(ids), func(i int) {
 		f := &flight[V]{entry: list[i], ctx: ctx, ttl: func(v V) time.Duration { return g.ttlFor(ids[i], v) }}
 		e := list[i]
-		if ctx.Err() != nil { // nobody waits any more: a server that hangs must not hold the call
+		if ctx.Err() != nil { // nobody waits any more: a server that hangs must not hold Close
 			e = &entry[V]{base: e.base, state: Unknown}
 		}
-		g.fill(f, e, &b.versions[i], age) //nolint:contextcheck // the flight has it
+		g.fill(f, e, &versions[i], age) //nolint:contextcheck // the flight has it
 	})
-	return b
+	return versions, nil
 }
 
 // batchResult is what an id got of a batch.
@@ -172,7 +196,7 @@ func (g *Group[K, V]) batchResult(ctx context.Context, id K, e *entry[V], b batc
 		}
 		return Result[K, V]{ID: id, State: e.state, Outcome: MissCompute, Err: g.wrap("load", e, b.err)}
 	}
-	return g.serve(ctx, id, e, &b.versions[j], MissCompute, nil)
+	return g.serve(ctx, id, e, &b.value[j], MissCompute, nil)
 }
 
 // refreshTogether loads in the background what is still good: one place for all.
@@ -194,7 +218,7 @@ func (g *Group[K, V]) refreshTogether(ctx context.Context, ids []K) {
 		if len(loading) == 0 {
 			return
 		}
-		b := g.loadTogether(ctx, loading, entries)
+		b := guarded(ctx, func(ctx context.Context) ([]version[V], error) { return g.loadTogether(ctx, loading, entries) })
 		g.tellPanic(ctx, entries[0].base, b.panicked)
 		for _, e := range entries {
 			g.tellFetch(ctx, e, RenewCompute, began, b.err)

@@ -29,6 +29,7 @@ const (
 
 	storeClock  = time.Second            // memcached counts whole seconds: a TTL of n lives between n - 1 and n
 	futureLimit = time.Minute            // a record stamped further ahead than this and MaxClockSkew counts as absent
+	maxHoldoff  = time.Hour              // of a purge in a log: with more, a wrong message would turn the cache off
 	tagLife     = 365 * 24 * time.Hour   // of tags
 	mutexLife   = 10 * time.Second       // of the lock on a key
 	interimLife = 2 * time.Second        // of a value that was loaded while the key was purged, at least
@@ -54,7 +55,7 @@ type Cache struct {
 	groups     []cutter
 	background sync.WaitGroup  // loads, and deliveries: joined under mu
 	life       context.Context //nolint:containedctx // of what goes on in the background
-	end        context.CancelFunc
+	end        context.CancelCauseFunc
 }
 
 // remote is another DC.
@@ -84,12 +85,16 @@ func New(local Store, options *Options) (*Cache, error) {
 	c := &Cache{
 		local: local, opts: o,
 		holdoff:   o.MaxCommitDelay + o.MaxReadLag + o.MaxClockSkew + storeClock,
-		refreshes: make(chan struct{}, o.MaxRefreshes), made: time.Now(),
+		refreshes: make(chan struct{}, max(o.MaxRefreshes, 0)), made: time.Now(),
+	}
+	if o.PurgeLog != nil && c.holdoff > maxHoldoff {
+		return nil, fmt.Errorf("wanobjectcache: Options.MaxCommitDelay, MaxReadLag, MaxClockSkew: the hold-off, their sum and a second, is %v: "+
+			"purges with more than %v cannot be logged", c.holdoff, maxHoldoff)
 	}
 	for _, dc := range slices.Sorted(maps.Keys(o.Remote)) {
 		c.remotes = append(c.remotes, &remote{dc: dc, store: o.Remote[dc], sending: make(chan struct{}, maxSending)})
 	}
-	c.life, c.end = context.WithCancel(context.Background())
+	c.life, c.end = context.WithCancelCause(context.Background())
 	return c, nil
 }
 
@@ -117,8 +122,8 @@ func (o Options) checked() (Options, error) {
 	o.MaxReadLag = orDefault(o.MaxReadLag, defaultReadLag)
 	o.MaxClockSkew = max(o.MaxClockSkew, 0)
 	o.LockWait = orDefault(o.LockWait, defaultLockWait)
-	if o.MaxRefreshes < 0 || o.RefreshTimeout < 0 || o.RemoteTimeout < 0 {
-		return o, errors.New("Options.MaxRefreshes, RefreshTimeout, RemoteTimeout: they cannot be negative")
+	if o.RefreshTimeout < 0 || o.RemoteTimeout < 0 {
+		return o, errors.New("Options.RefreshTimeout, RemoteTimeout: they cannot be negative: what runs in the background must end")
 	}
 	o.MaxRefreshes = cmp.Or(o.MaxRefreshes, defaultRefreshes)
 	o.RefreshTimeout = cmp.Or(o.RefreshTimeout, defaultRefreshTimeout)
@@ -213,8 +218,15 @@ func (c *Cache) inBackground(f func()) bool {
 	return true
 }
 
+// untilClosed is a context that ends with ctx, or when Close gives up.
+func (c *Cache) untilClosed(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(c.life, func() { cancel(context.Cause(c.life)) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
 // Close waits for what goes on in the background: loads and deliveries of purges. When ctx ends first they are cancelled,
-// and the error is its cause. Calls after it return ErrClosed. The stores are yours to close, after it.
+// and the error wraps its own. Calls after it return ErrClosed. The stores are yours to close, after it.
 func (c *Cache) Close(ctx context.Context) error {
 	c.mu.Lock()
 	c.closed.Store(true)
@@ -224,12 +236,12 @@ func (c *Cache) Close(ctx context.Context) error {
 		c.background.Wait()
 		close(idle)
 	}()
-	defer c.end()
+	defer c.end(ErrClosed)
 	select {
 	case <-idle:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("wanobjectcache: closing: %w", context.Cause(ctx))
+		return fmt.Errorf("wanobjectcache: closing: %w", ended(ctx))
 	}
 }
 

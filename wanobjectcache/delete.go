@@ -2,8 +2,8 @@ package wanobjectcache
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,17 +12,17 @@ import (
 // a replica may still show what was there before; what is loaded then is kept for moments only.
 //
 // It returns when this DC has confirmed and the purge log, if there is one, has accepted; what of these failed is a
-// *DeliveryError. The other DCs go on in the background: the Delivery tells of them.
+// *DeliveryError. The other DCs go on in the background: the Delivery tells of them. So does everything when ctx ends first,
+// even before the call: that error is the cause of ctx, and the purge is sent all the same.
 func (g *Group[K, V]) Delete(ctx context.Context, ids ...K) (*Delivery, error) {
-	_, list, err := g.entriesOf(ids)
+	c := g.cache
+	if c.closed.Load() {
+		return nil, ErrClosed
+	}
+	bases, keys, err := g.keysOf(ids)
 	if err != nil {
 		return nil, err
 	}
-	bases, keys := make([]string, len(list)), make([]string, len(list))
-	for i, e := range list {
-		bases[i], keys[i] = e.base, e.wire
-	}
-	c := g.cache
 	cut := func() {
 		for _, group := range c.enrolled() {
 			group.cut(bases)
@@ -30,10 +30,37 @@ func (g *Group[K, V]) Delete(ctx context.Context, ids ...K) (*Delivery, error) {
 	}
 	at := c.now()
 	tombstone := record{kind: kindTombstone, at: at, span: micros(c.holdoff.Microseconds()), payload: []byte(c.opts.DC)}.append(nil)
-	p := purge{op: OpDelete, keys: keys, at: at, cut: cut, send: func(ctx context.Context, s Store, key string) error {
+	p := purge{op: OpDelete, bases: bases, keys: keys, at: at, cut: cut, send: func(ctx context.Context, s Store, key string) error {
 		return s.Set(ctx, key, StoreItem{Value: tombstone, Flags: kindTombstone.flags()}, c.holdoff)
 	}}
 	return c.purge(ctx, p)
+}
+
+// keysOf makes the keys of ids, of each distinct one. Unlike a read, a purge does without their tags.
+func (g *Group[K, V]) keysOf(ids []K) (bases, keys []string, err error) {
+	bases, keys = make([]string, 0, len(ids)), make([]string, 0, len(ids))
+	var taken map[string]K // by base key
+	if len(ids) > 1 {
+		taken = make(map[string]K, len(ids))
+	}
+	for _, id := range ids {
+		key, err := g.keys.wire(id, typValue)
+		if err != nil {
+			return nil, nil, fmt.Errorf("wanobjectcache: group %s, id %.100v: %w", g.name, id, err)
+		}
+		base := baseOf(key)
+		if other, there := taken[base]; there {
+			if other != id {
+				return nil, nil, fmt.Errorf("%w: %s", ErrKeyCollision, base)
+			}
+			continue
+		}
+		if taken != nil {
+			taken[base] = id
+		}
+		bases, keys = append(bases, base), append(keys, key)
+	}
+	return bases, keys, nil
 }
 
 // PurgeTags purges in every DC all values that have one of the tags. It returns as [Group.Delete] does. A tag's time never
@@ -42,13 +69,13 @@ func (c *Cache) PurgeTags(ctx context.Context, tags ...Tag) (*Delivery, error) {
 	if c.closed.Load() {
 		return nil, ErrClosed
 	}
-	keys := make([]string, len(tags))
+	bases, keys := make([]string, len(tags)), make([]string, len(tags))
 	for i, tag := range tags {
 		base, err := tagKey(c.opts.Keyspace, tag)
 		if err != nil {
 			return nil, fmt.Errorf("wanobjectcache: tag %.100q: %w", string(tag), err)
 		}
-		keys[i] = wireKey(base, typTag)
+		bases[i], keys[i] = base, wireKey(base, typTag)
 	}
 	cut := func() {
 		for _, group := range c.enrolled() {
@@ -56,9 +83,10 @@ func (c *Cache) PurgeTags(ctx context.Context, tags ...Tag) (*Delivery, error) {
 		}
 	}
 	at := c.now()
-	return c.purge(ctx, purge{op: OpTag, keys: keys, at: at, cut: cut, send: func(ctx context.Context, s Store, key string) error {
+	p := purge{op: OpTag, bases: bases, keys: keys, at: at, cut: cut, send: func(ctx context.Context, s Store, key string) error {
 		return c.raiseTag(ctx, s, key, at, micros(c.holdoff.Microseconds()))
-	}})
+	}}
+	return c.purge(ctx, p)
 }
 
 // mostRounds is how often a read and a write that depends on it are tried against others who write.
@@ -94,11 +122,12 @@ func (c *Cache) raiseTag(ctx context.Context, s Store, key string, at, holdoff m
 
 // purge is one call of Delete or PurgeTags.
 type purge struct {
-	op   PurgeOp
-	keys []string
-	at   micros
-	cut  func() // detaches the loads under way
-	send func(ctx context.Context, s Store, key string) error
+	op    PurgeOp
+	bases []string
+	keys  []string // their wire keys
+	at    micros
+	cut   func() // detaches the loads under way
+	send  func(ctx context.Context, s Store, key string) error
 }
 
 // purge sends to all DCs and the log at the same time, and waits for the local DC and the log.
@@ -140,7 +169,7 @@ func (c *Cache) purge(ctx context.Context, p purge) (*Delivery, error) {
 		case logErr = <-logged:
 			logged = nil
 		case <-ctx.Done():
-			return d, fmt.Errorf("wanobjectcache: purge: %w", context.Cause(ctx))
+			return d, fmt.Errorf("wanobjectcache: purge: %w", ended(ctx))
 		}
 	}
 	return d, d.failure(func(r DCResult) bool { return r.DC == c.opts.DC && r.Err != nil }, logErr)
@@ -164,24 +193,43 @@ func (c *Cache) log(ctx context.Context, p purge, d *Delivery) error {
 	return nil
 }
 
-// sendTo purges the keys in one DC, and notes the result.
+// sendTo purges the keys in one DC, and notes the result. A list may be as long as it likes, but a dead server is not waited
+// for with each of its keys: the rest is not sent once a key had no answer within RemoteTimeout, or once the failures have
+// kept all who send busy for so long.
 func (c *Cache) sendTo(ctx context.Context, p purge, d *Delivery, at int, r *remote) {
-	began := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, c.opts.RemoteTimeout)
-	defer cancel()
+	began, within := time.Now(), c.opts.RemoteTimeout
+	var lost atomic.Int64 // time, by each of those who send, for keys that failed
 	errs := make([]error, len(p.keys))
 	few(len(p.keys), func(i int) {
-		if err := r.send(ctx, p, p.keys[i]); err != nil {
-			errs[i] = fmt.Errorf("%s: %w", p.keys[i], err)
+		switch {
+		case lost.Load() >= int64(within):
+			errs[i] = unsent(within)
+			return
+		case c.life.Err() != nil: // Close waits no longer
+			errs[i] = ErrClosed
+			return
+		}
+		sent := time.Now()
+		ctx, cancel := context.WithTimeout(ctx, within)
+		defer cancel()
+		err := r.send(ctx, p, p.keys[i])
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			lost.Add(int64(within))
+			errs[i] = fmt.Errorf("not within Options.RemoteTimeout, %v: %w", within, err)
+		default:
+			lost.Add(int64(time.Since(sent)) / atATime)
+			errs[i] = err
 		}
 	})
-	err := errors.Join(errs...)
+	first, err := failed(p.bases, errs)
 	result := d.set(at, err, time.Since(began))
 	if err != nil {
-		c.warn(ctx, WarningInfo{Kind: StoreFailed, Key: p.keys[0], DC: r.dc, Op: "purge", Err: err})
+		c.warn(ctx, WarningInfo{Kind: StoreFailed, Key: first, DC: r.dc, Op: "purge", Err: err})
 	}
 	if on := c.opts.Events.OnPurge; on != nil {
-		on(ctx, PurgeInfo{Op: p.op, Keys: p.keys, Result: result, Logged: d.Logged()})
+		on(ctx, PurgeInfo{Op: p.op, Keys: p.bases, Result: result, Logged: d.Logged()})
 	}
 }
 

@@ -346,7 +346,7 @@ func TestDeleteNamesWhatItCouldNotPurge(t *testing.T) {
 		if !errors.As(err, &failed) || !errors.Is(err, wanobjectcache.ErrUnavailable) {
 			t.Fatalf("Delete: %v", err)
 		}
-		if text := d.Results()[0].Err.Error(); !strings.Contains(text, "g:2|") || strings.Contains(text, "g:1|") || strings.Contains(text, "g:3|") {
+		if text := d.Results()[0].Err.Error(); !strings.Contains(text, "g:2:") || strings.Contains(text, "g:1:") || strings.Contains(text, "g:3:") {
 			t.Errorf("the error names the wrong keys: %s", text)
 		}
 		if d == nil {
@@ -430,6 +430,34 @@ func TestDeleteEndsWithItsContextAndGoesOn(t *testing.T) {
 		}
 		if r := peek(t, g, "1"); r.State != wanobjectcache.Purged {
 			t.Errorf("the purge was not sent: %+v", r)
+		}
+	})
+}
+
+// Nor is it too late for a purge when the context has ended before it: the data may be changed all the same.
+func TestDeleteAfterItsContextHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFaulty(nil)
+		w := newWorld(t, func(o *wanobjectcache.Options) {
+			o.DC, o.Remote, o.PurgeLog = "a", map[string]wanobjectcache.Store{"b": b}, wanobjectcache.NewMemoryPurgeLog()
+		})
+		w.store.before = func(string, string) error {
+			time.Sleep(ms)
+			return nil
+		}
+		g, _ := numbers(t, w.cache)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		d, err := g.Delete(ctx, "1")
+		if d == nil || !errors.Is(err, context.Canceled) {
+			t.Fatalf("Delete: %v, %v", d, err)
+		}
+		if err := d.Wait(t.Context()); err != nil {
+			t.Errorf("Wait: %v", err)
+		}
+		synctest.Wait()
+		if !d.Logged() || !w.store.item(wire("g:1", "v")).Found || !b.item(wire("g:1", "v")).Found {
+			t.Errorf("not all was sent: %s", d)
 		}
 	})
 }

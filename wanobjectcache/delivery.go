@@ -15,7 +15,7 @@ import (
 type DCResult struct {
 	DC   string
 	Done bool          // it is known: Err nil = purged
-	Err  error         // ErrUnknownOutcome = sent, no answer came; of several keys all are joined
+	Err  error         // ErrUnknownOutcome = sent, no answer came. It names the first keys that failed, and wraps the errors of all
 	Took time.Duration // until it was known
 }
 
@@ -53,6 +53,59 @@ func (r DCResult) MarshalJSON() ([]byte, error) {
 		Took  float64 `json:"took_ms"`
 	}{r.DC, state, text, float64(r.Took) / float64(time.Millisecond)})
 }
+
+// mostNamed is how many keys an error names.
+const mostNamed = 3
+
+// keysError is why keys of a purge failed in a DC.
+type keysError struct {
+	named []string // the first of them
+	errs  []error
+}
+
+// failed returns the first key that has an error, and a *keysError of all that have; or nothing.
+func failed(keys []string, errs []error) (string, error) {
+	var e *keysError
+	for i, err := range errs {
+		if err == nil {
+			continue
+		}
+		if e == nil {
+			e = new(keysError)
+		}
+		if e.errs = append(e.errs, err); len(e.errs) <= mostNamed {
+			e.named = append(e.named, keys[i])
+		}
+	}
+	if e == nil {
+		return "", nil
+	}
+	return e.named[0], e
+}
+
+// Error stays short, however many they are.
+func (e *keysError) Error() string {
+	var b strings.Builder
+	for i, key := range e.named {
+		fmt.Fprintf(&b, "%s: %v; ", key, e.errs[i])
+	}
+	if more := len(e.errs) - len(e.named); more > 0 {
+		fmt.Fprintf(&b, "and %d more keys", more)
+	}
+	return strings.TrimSuffix(b.String(), "; ")
+}
+
+// Unwrap returns all causes.
+func (e *keysError) Unwrap() []error { return e.errs }
+
+// unsent is the error of a key whose DC was given up, after so long.
+type unsent time.Duration
+
+func (u unsent) Error() string {
+	return fmt.Sprintf("%v: not sent within Options.RemoteTimeout, %v", ErrUnavailable, time.Duration(u))
+}
+
+func (u unsent) Unwrap() error { return ErrUnavailable }
 
 // Delivery follows a purge into all DCs.
 type Delivery struct {
@@ -104,17 +157,17 @@ func (d *Delivery) Logged() bool {
 // Wait waits until the result of every DC is known. It returns nil if all have purged, else a *DeliveryError; when ctx ends
 // first, that with the cause of ctx.
 func (d *Delivery) Wait(ctx context.Context) error {
-	var ended error
+	var over error
 	select {
 	case <-d.all:
 	case <-ctx.Done():
 		select {
 		case <-d.all:
 		default:
-			ended = context.Cause(ctx)
+			over = ended(ctx)
 		}
 	}
-	return errors.Join(d.failure(func(r DCResult) bool { return !r.Done || r.Err != nil }, nil), ended)
+	return errors.Join(d.failure(func(r DCResult) bool { return !r.Done || r.Err != nil }, nil), over)
 }
 
 // failure is a *DeliveryError of the DCs that are bad, or nil.

@@ -2,12 +2,13 @@ package wanobjectcache
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/multidc/multidc/wanobjectcache/internal/wirekey"
 )
 
 // entry is one key of a call, and what was found there.
@@ -44,10 +45,10 @@ type version[V any] struct {
 
 // typ are the kinds of wire keys.
 const (
-	typValue   = 'v'
-	typTag     = 't'
-	typMutex   = 'm'
-	typInterim = 'i'
+	typValue   = wirekey.Value
+	typTag     = wirekey.Tag
+	typMutex   = wirekey.Mutex
+	typInterim = wirekey.Interim
 )
 
 // entryOf makes the keys of an id.
@@ -149,8 +150,17 @@ func (c *Cache) ask(ctx context.Context, r *reading) {
 	}
 }
 
-// markUnanswered: an error without an item that has it concerns them all.
+// markUnanswered: an error without an item that has it concerns them all. Once the context has ended that is why, whatever
+// the servers are blamed for.
 func (c *Cache) markUnanswered(ctx context.Context, r *reading, err error) {
+	if why := ended(ctx); why != nil {
+		for i := range r.items {
+			if r.items[i].Err != nil {
+				r.items[i].Err = why
+			}
+		}
+		err = why
+	}
 	if !slices.ContainsFunc(r.items, func(i StoreItem) bool { return i.Err != nil }) {
 		for i := range r.items {
 			r.items[i] = StoreItem{Err: err}
@@ -176,7 +186,7 @@ func (g *Group[K, V]) readAll(ctx context.Context, list []*entry[V]) {
 			r.want(tag)
 		}
 	}
-	c.wantEpoch(r)
+	c.wantEpoch(ctx, r)
 	c.ask(ctx, r)
 	c.noteEpoch(r)
 	tags := c.tagsOf(ctx, r, now, tagsIn(list))
@@ -280,7 +290,8 @@ func (e *entry[V]) result() (found, stale bool, asOf, purgedAt time.Time) {
 }
 
 // PeekMany is Peek for several ids: one result for each distinct id, in the order of their first occurrence. The error
-// joins those of the servers that did not answer; the other results are good all the same.
+// joins those of the ids whose server did not answer; the other results are good all the same. Ids that FetchMany refuses
+// are refused here, too.
 func (g *Group[K, V]) PeekMany(ctx context.Context, ids []K) ([]Result[K, V], error) {
 	ids, list, err := g.entriesOf(ids)
 	if err != nil || len(list) == 0 {
@@ -296,7 +307,7 @@ func (g *Group[K, V]) PeekMany(ctx context.Context, ids []K) ([]Result[K, V], er
 			errs = append(errs, results[i].Err)
 		}
 	}
-	return results, errors.Join(errs...)
+	return results, several(errs)
 }
 
 func peeked[K comparable, V any](id K, e *entry[V]) Result[K, V] {

@@ -14,15 +14,18 @@ type epoch struct {
 	next atomic.Int64 // when it is read again, nanoseconds since the cache was made
 }
 
-// epochEvery is how often a process reads the epoch, with what it reads anyway.
-const epochEvery = 5 * time.Second
+// How often a process reads the epoch, with what it reads anyway: when it was answered, and when not.
+const (
+	epochEvery = 5 * time.Second
+	epochRetry = time.Second
+)
 
 var epochKey = wireKey(epochBase, typTag)
 
-// wantEpoch adds the epoch to a reading if it is due.
-func (c *Cache) wantEpoch(r *reading) {
+// wantEpoch adds the epoch to a reading if it is due. What nobody waits for is not answered.
+func (c *Cache) wantEpoch(ctx context.Context, r *reading) {
 	now := int64(time.Since(c.made))
-	if due := c.epoch.next.Load(); now >= due && c.epoch.next.CompareAndSwap(due, now+int64(epochEvery)) {
+	if due := c.epoch.next.Load(); now >= due && ctx.Err() == nil && c.epoch.next.CompareAndSwap(due, now+int64(epochEvery)) {
 		r.want(epochKey)
 	}
 }
@@ -30,6 +33,9 @@ func (c *Cache) wantEpoch(r *reading) {
 // noteEpoch takes the epoch out of a reading. One that is missing, or cannot be read, changes nothing.
 func (c *Cache) noteEpoch(r *reading) {
 	item := r.find(epochKey)
+	if item != nil && item.Err != nil {
+		c.epoch.next.Store(int64(time.Since(c.made) + epochRetry))
+	}
 	if item == nil || item.Err != nil || !item.Found {
 		return
 	}
@@ -65,20 +71,22 @@ func (c *Cache) RaiseEpoch(ctx context.Context, t time.Time) error {
 	}
 	at := microsOf(t)
 	for range mostRounds {
-		var item [1]StoreItem
-		if err := c.local.GetMulti(ctx, []string{epochKey}, item[:]); err != nil {
-			return fmt.Errorf("wanobjectcache: raising the epoch: %w", err)
+		read := reading{keys: []string{epochKey}}
+		c.ask(ctx, &read)
+		item := read.items[0]
+		if item.Err != nil {
+			return fmt.Errorf("wanobjectcache: raising the epoch: %w", item.Err)
 		}
-		if old, valid := decodeRecord(item[0].Value); item[0].Found && valid && old.kind == kindTag && old.at >= at {
+		if old, valid := decodeRecord(item.Value); item.Found && valid && old.kind == kindTag && old.at >= at {
 			c.liftEpoch(old.at)
 			return nil
 		}
 		write := c.local.Add
-		if item[0].Found {
+		if item.Found {
 			write = c.local.CAS
 		}
 		r := record{kind: kindTag, at: at, payload: []byte(c.opts.DC)}
-		err := write(ctx, epochKey, StoreItem{Value: r.append(nil), Flags: kindTag.flags(), Token: item[0].Token}, tagLife)
+		err := write(ctx, epochKey, StoreItem{Value: r.append(nil), Flags: kindTag.flags(), Token: item.Token}, tagLife)
 		switch {
 		case err == nil:
 			c.liftEpoch(at)

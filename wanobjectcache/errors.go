@@ -1,8 +1,10 @@
 package wanobjectcache
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // The errors to test for with errors.Is.
@@ -31,6 +33,43 @@ var (
 	// ErrKeyCollision: different ids of one call have the same key.
 	ErrKeyCollision = errors.New("wanobjectcache: different ids have one key")
 )
+
+// ended is why a context has ended, nil if it has not. It matches the context's own error and its cause.
+func ended(ctx context.Context) error {
+	err := ctx.Err()
+	if err == nil {
+		return nil
+	}
+	if cause := context.Cause(ctx); !errors.Is(cause, err) {
+		return fmt.Errorf("%w: %w", cause, err)
+	}
+	return context.Cause(ctx)
+}
+
+// mostTold is how many errors of several ids are in the text of them all.
+const mostTold = 10
+
+// severalError is the errors of several ids: the text of the first, and the number of the others.
+type severalError struct{ errs []error }
+
+// several joins errors, none of which is nil.
+func several(errs []error) error {
+	if len(errs) <= mostTold {
+		return errors.Join(errs...)
+	}
+	return &severalError{errs}
+}
+
+func (e *severalError) Error() string {
+	var b strings.Builder
+	for _, err := range e.errs[:mostTold] {
+		b.WriteString(err.Error() + "\n")
+	}
+	fmt.Fprintf(&b, "and %d more", len(e.errs)-mostTold)
+	return b.String()
+}
+
+func (e *severalError) Unwrap() []error { return e.errs }
 
 // PanicError is a panic of a loader. It is raised again in the call that began the load; others who waited for it get it
 // as an error.

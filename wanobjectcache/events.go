@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Events are called as things happen, from the goroutine that noticed: return soon. Nil fields are legal.
+// Events are called as things happen, from the goroutine that noticed: return soon, and do not
+// panic: nobody recovers it. Nil fields are legal.
 type Events struct {
 	OnFetch   func(context.Context, FetchInfo)   // for each id of a Get, and for each load in the background
 	OnLoad    func(context.Context, LoadInfo)    // after each call of a loader
@@ -45,7 +46,7 @@ type PurgeInfo struct {
 	Op     PurgeOp
 	Keys   []string
 	Result DCResult
-	Logged bool // by Options.PurgeLog
+	Logged bool // by Options.PurgeLog, when the result was known: it is asked at the same time as the DCs
 }
 
 // WarningInfo goes with Events.OnWarning.
@@ -67,5 +68,5 @@ const (
 	Undecodable    Warning = "undecodable record" // treated as absent
 	LoaderPanicked Warning = "loader panicked"    // and nobody was waiting
 	FenceFailed    Warning = "fence failed"       // a value that came too late could not be taken back
-	IDMissing      Warning = "id missing"         // LoadMany said nothing about an id
+	IDMissing      Warning = "id missing"         // LoadMany said nothing about some ids; Key is the first of them, Err tells how many
 )

@@ -35,7 +35,7 @@ type DCInfo struct {
 // explainTimeout bounds the question to each pool.
 const explainTimeout = time.Second
 
-// Explain asks each DC's pool once, for 1 s at most.
+// Explain asks each DC's pool once, for 1 s at most: longer only if a Store does not end with its context.
 func (c *Cache) Explain(ctx context.Context) Explanation {
 	e := Explanation{
 		DC: c.opts.DC, Keyspace: c.opts.Keyspace, Holdoff: c.holdoff, MaxCommitDelay: c.opts.MaxCommitDelay,

@@ -3,7 +3,6 @@ package wanobjectcache
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/multidc/multidc/internal/freshness"
@@ -11,8 +10,10 @@ import (
 
 // fetch is Get: it reads what the cache has, and decides whether that will do.
 func (g *Group[K, V]) fetch(ctx context.Context, id K, l loader[V]) (Result[K, V], error) {
-	if l.with == nil && !g.canLoad() {
-		return Result[K, V]{ID: id}, fmt.Errorf("%w: group %s", ErrUnsupported, g.name)
+	if l.with == nil {
+		if err := g.checkLoader(); err != nil {
+			return Result[K, V]{ID: id}, err
+		}
 	}
 	if g.cache.closed.Load() {
 		return Result[K, V]{ID: id}, ErrClosed
@@ -23,6 +24,9 @@ func (g *Group[K, V]) fetch(ctx context.Context, id K, l loader[V]) (Result[K, V
 	}
 	began := g.cache.moment()
 	g.readOne(ctx, e)
+	if e.state == Purged {
+		g.readInterims(ctx, []*entry[V]{e})
+	}
 	r, err := g.resolve(ctx, id, e, l)
 	g.tellFetch(ctx, e, r.Outcome, began, cmp.Or(err, r.Err))
 	return r, err
@@ -40,7 +44,7 @@ func (g *Group[K, V]) readOne(ctx context.Context, e *entry[V]) {
 	g.readAll(ctx, one[:])
 }
 
-// resolve serves an entry that was read, or loads.
+// resolve serves an entry that was read, the interim value of a purged one too, or loads.
 func (g *Group[K, V]) resolve(ctx context.Context, id K, e *entry[V], l loader[V]) (Result[K, V], error) {
 	if e.state == Fresh {
 		won := g.dice(e)
@@ -48,17 +52,17 @@ func (g *Group[K, V]) resolve(ctx context.Context, id K, e *entry[V], l loader[V
 			return g.hit(ctx, id, e, won), nil
 		}
 	}
-	candidate := g.candidate(ctx, e)
 	if e.state != Fresh { // else a GetWith has won: it loads
-		if r, ok := g.standIn(ctx, id, e, &candidate); ok {
+		if r, ok := g.standIn(ctx, id, e); ok {
 			return r, nil
 		}
 	}
-	return g.boardAndWait(ctx, id, e, candidate, l)
+	return g.boardAndWait(ctx, id, e, l)
 }
 
-// standIn serves a candidate that needs no load now: it is very new, or loading it failed a moment ago.
-func (g *Group[K, V]) standIn(ctx context.Context, id K, e *entry[V], candidate *version[V]) (r Result[K, V], ok bool) {
+// standIn serves what needs no load now: it is very new, or loading it failed a moment ago.
+func (g *Group[K, V]) standIn(ctx context.Context, id K, e *entry[V]) (r Result[K, V], ok bool) {
+	candidate := &e.version
 	if !candidate.usable {
 		return r, false
 	}
@@ -93,16 +97,6 @@ func (g *Group[K, V]) dice(e *entry[V]) (won bool) {
 	return p > 0 && roll() < p
 }
 
-// candidate is what may be served to those who do not load: of a purged key what was loaded since.
-func (g *Group[K, V]) candidate(ctx context.Context, e *entry[V]) version[V] {
-	if e.state != Purged {
-		return e.version
-	}
-	r := reading{keys: []string{wireKey(e.base, typInterim)}}
-	g.cache.ask(ctx, &r)
-	return g.interim(ctx, e, &r.items[0])
-}
-
 // interim is the value that was loaded while the key was purged, if it was after the newest purge, and after what this
 // client has written.
 func (g *Group[K, V]) interim(ctx context.Context, e *entry[V], item *StoreItem) (none version[V]) {
@@ -119,12 +113,17 @@ func (g *Group[K, V]) interim(ctx context.Context, e *entry[V], item *StoreItem)
 		g.cache.warn(ctx, WarningInfo{Kind: Undecodable, Group: g.name, Key: e.base, Op: "read interim", Err: err})
 		return none
 	}
-	facts, _ := freshness.Recorded(ctx)
-	if !g.after(v.loadedAt, e.purgedAt) || !facts.WroteAt.IsZero() && v.loadedAt <= microsOf(facts.WroteAt) {
+	if !g.after(v.loadedAt, e.purgedAt) || beforeOwnWrite(ctx, v.loadedAt) {
 		return none
 	}
 	v.interim, v.capped = true, true
 	return v
+}
+
+// beforeOwnWrite reports whether a value was loaded before what this client has written.
+func beforeOwnWrite(ctx context.Context, loadedAt micros) bool {
+	facts, _ := freshness.Recorded(ctx)
+	return !facts.WroteAt.IsZero() && loadedAt <= microsOf(facts.WroteAt)
 }
 
 // after reports whether a load began surely after a purge.
@@ -149,24 +148,25 @@ func (g *Group[K, V]) fallback(candidate *version[V]) bool {
 }
 
 // boardAndWait joins a load of the key, or begins one.
-func (g *Group[K, V]) boardAndWait(ctx context.Context, id K, e *entry[V], candidate version[V], l loader[V]) (Result[K, V], error) {
+func (g *Group[K, V]) boardAndWait(ctx context.Context, id K, e *entry[V], l loader[V]) (Result[K, V], error) {
+	candidate := &e.version
 	nested := loadingOf(ctx)
 	for round := 0; ; round++ {
-		if ctx.Err() != nil {
-			return Result[K, V]{ID: id, State: e.state}, g.wrap("get", e, context.Cause(ctx))
+		if err := ended(ctx); err != nil {
+			return Result[K, V]{ID: id, State: e.state}, g.wrap("get", e, err)
 		}
 		// A loader that waits for others' loads, which may wait for it, does so once, and not for ever.
 		alone := round >= mostJoins || nested != nil && (round > 0 || g.cache.opts.LockWait == 0)
 		f, joined := g.board(e, nested, alone, func() *flight[V] {
-			f := g.prepare(ctx, id, e, candidate, l)
+			f := g.prepare(ctx, id, e, l)
 			if nested != nil && round > 0 { // it has waited
 				f.lockWait = 0
 			}
 			return f
 		})
-		if joined && g.servable(e, &candidate) {
+		if joined && g.servable(e, candidate) {
 			g.leave(f, false)
-			return g.serve(ctx, id, e, &candidate, HitStale, nil), nil
+			return g.serve(ctx, id, e, candidate, HitStale, nil), nil
 		}
 		if !joined && !g.cache.inBackground(func() { g.fly(f) }) {
 			g.leave(f, true)
@@ -177,8 +177,9 @@ func (g *Group[K, V]) boardAndWait(ctx context.Context, id K, e *entry[V], candi
 		if err != nil {
 			return Result[K, V]{ID: id, State: e.state}, g.wrap("get", e, err)
 		}
-		if arrived {
-			return g.landedResult(ctx, id, e, &candidate, r, joined)
+		othersOnly := joined && r.err == nil && (e.state == Purged || r.interim) && beforeOwnWrite(ctx, r.loadedAt)
+		if arrived && !othersOnly {
+			return g.landedResult(ctx, id, e, candidate, r, joined)
 		}
 	}
 }
@@ -198,9 +199,11 @@ func (g *Group[K, V]) landedResult(ctx context.Context, id K, e *entry[V], candi
 		if g.fallback(candidate) {
 			return g.serve(ctx, id, e, candidate, HitFallback, r.err), nil
 		}
-		return Result[K, V]{ID: id, State: e.state, Outcome: r.outcome, Err: r.err}, g.wrap("load", e, r.err)
+		return Result[K, V]{ID: id, State: e.state, Outcome: r.outcome}, g.wrap("load", e, r.err)
 	}
-	return g.serve(ctx, id, e, &r.version, r.outcome, nil), nil
+	result := g.serve(ctx, id, e, &r.version, r.outcome, nil)
+	result.absent = r.absent
+	return result, nil
 }
 
 // serve makes the result, and tells the recorders of the context if it is not fresh beyond doubt: what is made of it must

@@ -9,15 +9,14 @@ import (
 
 // flight is a load under way in this process, which others who want the same key may join.
 type flight[V any] struct {
-	entry     *entry[V] // as it was read when it began
-	candidate version[V]
-	load      func(context.Context) (V, error)
-	once      bool            // it ends with the call that began it
-	refresh   bool            // nobody waits for it
-	ctx       context.Context //nolint:containedctx // of the load: it outlives the call
-	cancel    context.CancelFunc
-	ttl       func(V) time.Duration
-	lockWait  time.Duration
+	entry    *entry[V] // as it was read when it began
+	load     func(context.Context) (V, error)
+	once     bool            // it ends with the call that began it
+	refresh  bool            // nobody waits for it
+	ctx      context.Context //nolint:containedctx // of the load: it outlives the call
+	cancel   context.CancelFunc
+	ttl      func(V) time.Duration
+	lockWait time.Duration
 
 	older   *flight[V]    // which this one has replaced in the table: purges concern it too
 	waiters int           // guarded by the group's lock
@@ -36,6 +35,7 @@ type landed[V any] struct {
 
 	outcome  Outcome // for who began it
 	err      error
+	absent   error // what the loader said if there is no such thing
 	panicked *PanicError
 	facts    freshness.Facts // that were reported while it ran,
 	reported bool            // if any were
@@ -216,6 +216,6 @@ func (g *Group[K, V]) await(ctx context.Context, f *flight[V], began bool) (r la
 	case <-patience:
 		return r, false, nil
 	case <-ctx.Done():
-		return r, false, context.Cause(ctx)
+		return r, false, ended(ctx)
 	}
 }

@@ -7,18 +7,11 @@ import (
 	"fmt"
 	"reflect"
 	"strconv"
-	"strings"
+
+	"github.com/multidc/multidc/wanobjectcache/internal/wirekey"
 )
 
-const (
-	wirePrefix    = "WANCache:"
-	wireSeparator = "|#|"
-	maxName       = 64
-	maxBase       = 205 // with prefix, separator and type a wire key has at most 218 bytes, of memcached's 250
-	tagGroup      = "tag"
-
-	epochBase = "global:WANCache-epoch"
-)
+const epochBase = "global:WANCache-epoch"
 
 var (
 	errNoComponents = errors.New("the id gives no key: GroupOptions.Key, or the id itself, must have at least one component that is not empty")
@@ -27,24 +20,10 @@ var (
 
 // checkName checks a keyspace or the name of a group. The error does not say which.
 func checkName(name string) error {
-	if !isName(name) {
-		return fmt.Errorf("%.80q is no usable name: want 1 to %d of A-Z, a-z, 0-9, _, -", name, maxName)
+	if !wirekey.IsName(name) {
+		return fmt.Errorf("%.80q is no usable name: want 1 to %d of A-Z, a-z, 0-9, _, -", name, wirekey.MaxName)
 	}
 	return nil
-}
-
-func isName(s string) bool {
-	if s == "" || len(s) > maxName {
-		return false
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '-':
-		default:
-			return false
-		}
-	}
-	return true
 }
 
 // baseKey appends the base key of components. Different lists have different keys: the colon between components is
@@ -59,7 +38,7 @@ func baseKey(dst []byte, keyspace, group string, components []string) ([]byte, e
 		if i > 0 {
 			dst = append(dst, ':')
 		}
-		dst = appendEscaped(dst, component, mustEscape)
+		dst = appendEscaped(dst, component, wirekey.MustEscape)
 	}
 	return shortened(dst, start, keyspace, group), nil
 }
@@ -70,8 +49,8 @@ func tagKey(keyspace string, tag Tag) (string, error) {
 		return "", errNoTag
 	}
 	var buf [256]byte
-	b := appendEscaped(appendGroup(buf[:0], keyspace, tagGroup), string(tag), mustEscapeInTag)
-	return string(shortened(b, 0, keyspace, tagGroup)), nil
+	b := appendEscaped(appendGroup(buf[:0], keyspace, wirekey.TagGroup), string(tag), wirekey.MustEscapeInTag)
+	return string(shortened(b, 0, keyspace, wirekey.TagGroup)), nil
 }
 
 func allEmpty(components []string) bool {
@@ -91,7 +70,7 @@ func appendGroup(dst []byte, keyspace, group string) []byte {
 // shortened puts a hash in place of the components if the base key, which begins at start, is too long. No component can
 // look like it, because # is escaped.
 func shortened(dst []byte, start int, keyspace, group string) []byte {
-	if len(dst)-start <= maxBase {
+	if len(dst)-start <= wirekey.MaxBase {
 		return dst
 	}
 	sum := sha256.Sum256(dst[start:])
@@ -110,91 +89,17 @@ func appendEscaped(dst []byte, s string, must func(byte) bool) []byte {
 	return dst
 }
 
-// mustEscape: what a memcached key cannot hold, what has a meaning in our keys, and the braces by which some proxies
-// choose a server.
-func mustEscape(c byte) bool { return c == ':' || mustEscapeInTag(c) }
-
-func mustEscapeInTag(c byte) bool {
-	switch c {
-	case '%', '#', '|', '{', '}':
-		return true
-	default:
-		return c < 0x21 || c > 0x7E
-	}
-}
-
 // wireKey is the key under which the store has a record of type typ.
 func wireKey(base string, typ byte) string {
 	var buf [256]byte
-	return string(appendType(append(append(buf[:0], wirePrefix...), base...), typ))
+	return string(appendType(append(append(buf[:0], wirekey.Prefix...), base...), typ))
 }
 
-func appendType(dst []byte, typ byte) []byte { return append(append(dst, wireSeparator...), typ) }
+func appendType(dst []byte, typ byte) []byte { return append(append(dst, wirekey.Separator...), typ) }
 
 // baseOf is the base key in a wire key that we made ourselves; it shares its memory.
-func baseOf(wire string) string { return wire[len(wirePrefix) : len(wire)-len(wireSeparator)-1] }
-
-// splitWireKey takes apart a wire key that somebody else sent, and refuses what wireKey cannot have made.
-func splitWireKey(key string) (base string, typ byte, ok bool) {
-	if len(key) < len(wirePrefix)+len(wireSeparator)+1 || !strings.HasPrefix(key, wirePrefix) {
-		return "", 0, false
-	}
-	base, typ = baseOf(key), key[len(key)-1]
-	if key[len(wirePrefix)+len(base):len(key)-1] != wireSeparator || !isBase(base, typ) {
-		return "", 0, false
-	}
-	return base, typ, true
-}
-
-func isBase(base string, typ byte) bool {
-	keyspace, rest, _ := strings.Cut(base, ":")
-	group, rest, ok := strings.Cut(rest, ":")
-	switch typ {
-	case typValue, typMutex, typInterim:
-		ok = ok && (isEscaped(rest, mustEscape) && strings.Trim(rest, ":") != "" || isHash(rest))
-	case typTag:
-		if base == epochBase {
-			return true
-		}
-		ok = ok && group == tagGroup && (isEscaped(rest, mustEscapeInTag) && rest != "" || isHash(rest))
-	default:
-		return false
-	}
-	return ok && len(base) <= maxBase && isName(keyspace) && isName(group)
-}
-
-// isEscaped: the colons that stand there separate components, or stay in a tag.
-func isEscaped(s string, must func(byte) bool) bool {
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case c == '%':
-			if i+2 >= len(s) {
-				return false
-			}
-			high, low := hexDigit(s[i+1]), hexDigit(s[i+2])
-			if high < 0 || low < 0 || !must(byte(high<<4|low)) {
-				return false
-			}
-			i += 2
-		case mustEscapeInTag(c):
-			return false
-		}
-	}
-	return true
-}
-
-func hexDigit(c byte) int { return strings.IndexByte("0123456789ABCDEF", c) }
-
-func isHash(s string) bool {
-	if len(s) != 1+2*sha256.Size || s[0] != '#' {
-		return false
-	}
-	for i := 1; i < len(s); i++ {
-		if strings.IndexByte("0123456789abcdef", s[i]) < 0 {
-			return false
-		}
-	}
-	return true
+func baseOf(wire string) string {
+	return wire[len(wirekey.Prefix) : len(wire)-len(wirekey.Separator)-1]
 }
 
 // componentsOf is GroupOptions.Key, or its default.
@@ -231,7 +136,7 @@ func keyerOf[K comparable](keyspace, group string, key func(K) []string) (keyer[
 // wire is the id's wire key; baseOf has the base key in it.
 func (k *keyer[K]) wire(id K, typ byte) (string, error) {
 	var buf [256]byte
-	b, err := k.appendBase(append(buf[:0], wirePrefix...), id)
+	b, err := k.appendBase(append(buf[:0], wirekey.Prefix...), id)
 	if err != nil {
 		return "", err
 	}

@@ -12,19 +12,17 @@ import (
 
 // prepare makes the flight of a load that is about to begin. It goes on when the call that began it ends, as long as
 // somebody waits, and sees that call's values.
-func (g *Group[K, V]) prepare(ctx context.Context, id K, e *entry[V], candidate version[V], l loader[V]) *flight[V] {
+func (g *Group[K, V]) prepare(ctx context.Context, id K, e *entry[V], l loader[V]) *flight[V] {
 	f := &flight[V]{
-		entry: e, candidate: candidate, load: l.with, once: l.once, lockWait: g.cache.opts.LockWait,
+		entry: e, load: l.with, once: l.once, lockWait: g.cache.opts.LockWait,
 		ttl:  func(v V) time.Duration { return g.ttlFor(id, v) },
 		gone: make(chan struct{}), done: make(chan struct{}),
 	}
 	if f.load == nil {
-		f.load = func(ctx context.Context) (V, error) { return g.load(ctx, id) }
+		f.load = func(ctx context.Context) (V, error) { return g.load(ctx, id, e.base) }
 	}
-	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(g.cache.life, cancel) //nolint:contextcheck // Close ends it
-	f.cancel = func() { stop(); cancel() }
-	f.ctx = context.WithValue(own, loadingKey{}, &loading{f, loadingOf(ctx)})
+	f.ctx, f.cancel = g.cache.untilClosed(context.WithoutCancel(ctx))
+	f.ctx = context.WithValue(f.ctx, loadingKey{}, &loading{f, loadingOf(ctx)})
 	f.ctx = withoutPrevious(f.ctx)
 	return f
 }
@@ -44,11 +42,11 @@ func (g *Group[K, V]) fly(f *flight[V]) {
 		g.land(f, r)
 	}()
 	if f.entry.state == Unknown {
-		r = g.loadAndStore(f, f.entry, f.candidate)
+		r = g.loadAndStore(f, f.entry, f.entry.version)
 		return
 	}
 	if f.refresh {
-		r = g.loadAndStore(f, f.entry, f.candidate)
+		r = g.loadAndStore(f, f.entry, f.entry.version)
 		r.outcome = RenewCompute
 		return
 	}
@@ -64,7 +62,7 @@ func (g *Group[K, V]) fly(f *flight[V]) {
 // loadAndStore runs the loader and stores what it gives.
 func (g *Group[K, V]) loadAndStore(f *flight[V], e *entry[V], candidate version[V]) (r landed[V]) {
 	r.outcome = MissCompute
-	if r.err = context.Cause(f.ctx); r.err != nil {
+	if r.err = ended(f.ctx); r.err != nil {
 		return r // nobody waits for it
 	}
 	got, age := g.run(f, candidate)
@@ -76,7 +74,7 @@ func (g *Group[K, V]) loadAndStore(f *flight[V], e *entry[V], candidate version[
 		return r
 	}
 	r.version = version[V]{usable: true, value: got.value, negative: got.err != nil}
-	r.err = nil
+	r.absent, r.err = got.err, nil
 	g.fill(f, e, &r.version, age)
 	return r
 }
@@ -130,38 +128,43 @@ func (g *Group[K, V]) warnSilent(ctx context.Context, key string) {
 	}
 }
 
-// inTime calls a loader, and waits no longer than timeout; 0 = without end. One that does not heed its context is left to
-// itself, and what it gives is dropped.
+// inTime calls a loader, and waits no longer than timeout; 0 = without end.
 func inTime[T any](ctx context.Context, c *Cache, timeout time.Duration, dropped func(answer[T]), load func(context.Context) (T, error)) answer[T] {
 	if timeout == 0 {
 		return guarded(ctx, load)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, ErrLoadTimeout)
 	defer cancel()
+	return apart(ctx, c, dropped, load)
+}
+
+// apart calls a loader in a goroutine of its own, and waits no longer than its context lasts. One that does not heed that is
+// left to itself, and what it gives is dropped.
+func apart[T any](ctx context.Context, c *Cache, dropped func(answer[T]), load func(context.Context) (T, error)) answer[T] {
 	answers, left := make(chan answer[T]), make(chan struct{})
 	defer close(left)
 	if !c.inBackground(func() {
-		a := guarded(ctx, load)
-		select {
-		case answers <- a:
-		case <-left:
-			dropped(a)
-		}
+		a := answer[T]{err: errExited}
+		defer func() {
+			select {
+			case answers <- a:
+			case <-left:
+				dropped(a)
+			}
+		}()
+		a = guarded(ctx, load)
 	}) {
 		return answer[T]{err: ErrClosed}
 	}
 	select {
 	case a := <-answers:
-		if a.err != nil && a.panicked == nil && errors.Is(context.Cause(ctx), ErrLoadTimeout) {
-			a.err = fmt.Errorf("%w: %w", ErrLoadTimeout, a.err)
-		}
 		return a
 	case <-ctx.Done():
-		return answer[T]{err: context.Cause(ctx)}
+		return answer[T]{err: ended(ctx)}
 	}
 }
 
-// guarded turns a panic into an error.
+// guarded turns a panic into an error. One that comes after the end of the context also says why that has ended.
 func guarded[T any](ctx context.Context, load func(context.Context) (T, error)) (a answer[T]) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -170,6 +173,11 @@ func guarded[T any](ctx context.Context, load func(context.Context) (T, error)) 
 		}
 	}()
 	a.value, a.err = load(ctx)
+	for _, why := range []error{ctx.Err(), context.Cause(ctx)} {
+		if a.err != nil && why != nil && !errors.Is(a.err, why) {
+			a.err = fmt.Errorf("%w: %w", why, a.err)
+		}
+	}
 	return a
 }
 

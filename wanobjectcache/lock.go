@@ -30,7 +30,7 @@ const (
 // the lock it waits for what its owner stores, up to LockWait.
 func (g *Group[K, V]) takeLock(f *flight[V]) lock[V] {
 	c := g.cache
-	l := lock[V]{secret: secret(), entry: f.entry, candidate: f.candidate}
+	l := lock[V]{secret: secret(), entry: f.entry, candidate: f.entry.version}
 	ctx := context.WithoutCancel(f.ctx) // a lock that was taken must be seen, and released
 	deadline := time.Now().Add(f.lockWait)
 	defer func() {

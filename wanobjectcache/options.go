@@ -21,15 +21,15 @@ type Options struct {
 	PurgeLog PurgeLog // keeps purges until all DCs have them; nil = none
 	Keyspace string   // the first part of every key, [A-Za-z0-9_-]{1,64}; "" = "default"
 
-	// The terms of the hold-off, which is their sum and a second. Negative = 0.
+	// The terms of the hold-off, which is their sum and a second: with PurgeLog 1 h at most. Negative = 0.
 	MaxCommitDelay time.Duration // from a Delete to the commit that it belongs to, at most; 0 = 3 s
 	MaxReadLag     time.Duration // of the data that loaders read and that is stored for its full TTL; 0 = 7 s. Not less than what the database layer reads normally (rdbms: MaxLag 6 s + Poll 1 s)
 	MaxClockSkew   time.Duration // between any two processes; 0 = none
 
 	LockWait       time.Duration // for another process's load of the same key, at most; 0 = 3 s; negative = not at all
-	MaxRefreshes   int           // loads in the background at a time, more are dropped; 0 = 64
+	MaxRefreshes   int           // loads in the background at a time, more are dropped; 0 = 64; negative = none: values are loaded anew when they have run out
 	RefreshTimeout time.Duration // of such a load; 0 = 30 s
-	RemoteTimeout  time.Duration // of a purge in one DC; 0 = 1 s
+	RemoteTimeout  time.Duration // for a DC to confirm one key of a purge; 0 = 1 s
 
 	Now    func() time.Time // stamps records and compares them; nil = time.Now
 	Rand   func() float64   // dice in [0, 1); nil = math/rand
@@ -41,7 +41,7 @@ type Options struct {
 type GroupOptions[K comparable, V any] struct {
 	TTL      time.Duration                                       // how long a value is good; Indefinite = until purged
 	Load     func(ctx context.Context, id K) (V, error)          // reads one value, with the context it is given
-	LoadMany func(ctx context.Context, ids []K) (map[K]V, error) // reads several, for GetMany, and for Get if Load is nil; what is missing in the map is not found
+	LoadMany func(ctx context.Context, ids []K) (map[K]V, error) // reads several, for GetMany, and for Get if Load is nil; what is missing in the map is not found, also with an error that wraps ErrNotFound; any other error concerns all ids
 	Key      func(id K) []string                                 // the parts of an id's key; nil = strings as they are, integers in decimal, and any other K needs it
 	Codec    Codec[V]                                            // nil = string and []byte as they are, all else as JSON
 	TTLFor   func(id K, v V) time.Duration                       // instead of TTL: 0 = TTL, negative = do not store
@@ -49,11 +49,11 @@ type GroupOptions[K comparable, V any] struct {
 
 	Freshness Freshness // nil = the cache's; Unreplicated for what is not in the database
 
-	NegativeTTL      time.Duration // "no such thing" is cached so long; 0 = not at all
-	StaleIfError     time.Duration // a value that is stale since at most this long answers when the load fails; 0 = none
+	NegativeTTL      time.Duration // "no such thing" is cached so long; 0 or negative = not at all
+	StaleIfError     time.Duration // a value that is stale since at most this long answers when the load fails; 0 or negative = none
 	RetryAfter       time.Duration // after such a failure the key is not loaded again for so long; 0 = 5 s; negative = it is
-	StaleWhileLocked time.Duration // a value that is stale since at most this long answers while another loads; 0 = none
-	LoadTimeout      time.Duration // cancels a load; 0 = none
+	StaleWhileLocked time.Duration // a value that is stale since at most this long answers while another loads; 0 or negative = none
+	LoadTimeout      time.Duration // cancels a load; 0 or negative = none
 
 	LowTTL time.Duration // with less than this left a value may be loaded anew early; 0 = min(1 min, TTL); negative = never
 	AgeNew time.Duration // a value older than this may be loaded anew for its popularity; 0 = 1 min; negative = never

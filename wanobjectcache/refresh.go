@@ -22,7 +22,9 @@ func (g *Group[K, V]) inPlace(ctx context.Context, what string, f func(context.C
 	}
 	if !c.inBackground(func() {
 		defer func() { <-c.refreshes }()
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.opts.RefreshTimeout)
+		ctx, cancel := c.untilClosed(context.WithoutCancel(ctx))
+		defer cancel()
+		ctx, cancel = context.WithTimeout(ctx, c.opts.RefreshTimeout)
 		defer cancel()
 		defer func() {
 			if p := recover(); p != nil { // of a codec, or of a function in the options: nobody else could recover it
@@ -47,7 +49,7 @@ func (g *Group[K, V]) renew(ctx context.Context, id K, old *entry[V]) {
 		return
 	}
 	f, joined := g.board(e, nil, false, func() *flight[V] {
-		f := g.prepare(ctx, id, e, e.version, loader[V]{once: true})
+		f := g.prepare(ctx, id, e, loader[V]{once: true})
 		f.refresh = true
 		return f
 	})

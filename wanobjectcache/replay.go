@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/multidc/multidc/wanobjectcache/internal/wirekey"
 )
 
 // Replay applies purges from a log to this DC: some may be old, some may have arrived already. What was stored after a
-// purge's hold-off is left alone, so that it may be done any number of times. It returns one error for each purge; nil is
-// "done, or not needed any more". What failed, or has an unknown outcome, is to be repeated.
+// purge's hold-off is left alone, so that it may be done any number of times. A purge stamped further ahead than clocks may
+// differ, a minute and MaxClockSkew, counts as one of now. It returns one error for each purge; nil is "done, or not needed
+// any more". What failed, or has an unknown outcome, is to be repeated.
 func (c *Cache) Replay(ctx context.Context, purges []Purge) []error {
 	errs := make([]error, len(purges))
 	if c.closed.Load() {
@@ -17,6 +20,7 @@ func (c *Cache) Replay(ctx context.Context, purges []Purge) []error {
 		}
 		return errs
 	}
+	now := c.now()
 	strictest := map[string]*replay{}
 	var order []*replay
 	for i, p := range purges {
@@ -29,7 +33,11 @@ func (c *Cache) Replay(ctx context.Context, purges []Purge) []error {
 			strictest[p.Key] = one
 			order = append(order, one)
 		}
-		one.add(p, i)
+		at := microsOf(p.Time)
+		if c.unbelievable(at, now) {
+			at = now // by whatever clock: it was called before it came here
+		}
+		one.add(p, at, i)
 	}
 	c.replayAll(ctx, order)
 	for _, one := range order {
@@ -42,13 +50,13 @@ func (c *Cache) Replay(ctx context.Context, purges []Purge) []error {
 
 // check returns what is wrong with a purge.
 func (p *Purge) check() error {
-	_, typ, ok := splitWireKey(p.Key)
+	_, typ, ok := wirekey.Split(p.Key)
 	switch {
 	case ok && p.Op == OpDelete && typ == typValue, ok && p.Op == OpTag && typ == typTag:
 	default:
 		return fmt.Errorf("wanobjectcache: purge %q of %.300q: no such operation on such a key", string(p.Op), p.Key)
 	}
-	if p.Time.UnixMicro() <= 0 || p.Holdoff < 0 {
+	if p.Time.UnixMicro() <= 0 || p.Holdoff < 0 || p.Holdoff > maxHoldoff {
 		return fmt.Errorf("wanobjectcache: purge of %s: time %v and hold-off %v cannot be", p.Key, p.Time, p.Holdoff)
 	}
 	return nil
@@ -65,8 +73,7 @@ type replay struct {
 	err     error
 }
 
-func (r *replay) add(p Purge, i int) {
-	at := microsOf(p.Time)
+func (r *replay) add(p Purge, at micros, i int) {
 	if at >= r.at {
 		r.at, r.origin = at, p.Origin
 	}

@@ -14,6 +14,8 @@ type Result[K comparable, V any] struct {
 	TTL      time.Duration // what is left; negative = stale since then; without meaning for Absent and Unknown
 	PurgedAt time.Time     // the newest purge of the key or one of its tags; zero = none
 	Err      error         // of this id; with HitFallback that of the load
+
+	absent error // what the loader said if there is no such thing; nil = the cache knew
 }
 
 // State is what the cache had for a key.

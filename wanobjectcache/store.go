@@ -11,6 +11,8 @@ import (
 // ttl is how long an item lives: 0 = for ever; negative = the write happens and the item is gone at once; more than 30
 // days must work too. An item that has expired is as if it had never been there.
 //
+// A call ends soon after its ctx: at once, or when the store's own timeout for the step under way is over.
+//
 // A write that was sent and not answered is an error that wraps ErrUnknownOutcome: it may have happened. A server that
 // could not be reached is ErrUnavailable, a value that is too large is ErrTooLarge, before anything is sent.
 type Store interface {

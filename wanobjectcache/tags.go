@@ -69,7 +69,7 @@ func (c *Cache) makeTag(ctx context.Context, key string, item *StoreItem, now mi
 		write = c.local.CAS
 	}
 	if err := write(ctx, key, next, tagLife); err != nil && !lostRace(err) {
-		c.warn(ctx, WarningInfo{Kind: StoreFailed, Key: key, DC: c.opts.DC, Op: "make tag", Err: err})
+		c.warn(ctx, WarningInfo{Kind: StoreFailed, Key: baseOf(key), DC: c.opts.DC, Op: "make tag", Err: err})
 	}
 	return tagState{purged: r.at, holdoff: r.span, made: !item.Found}
 }

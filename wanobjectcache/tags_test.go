@@ -318,6 +318,13 @@ func TestTagsAreChecked(t *testing.T) {
 		if _, err := g.Get(t.Context(), "1"); err == nil || l.calls() != 0 {
 			t.Errorf("%s: %v after %d loads", name, err, l.calls())
 		}
+		if sent := w.store.requests(); len(sent) != 0 {
+			t.Errorf("%s: sent before the check: %q", name, sent)
+		}
+		remove(t, g, "1") // which needs no tags
+		if sent := w.store.requests(); len(sent) != 1 || sent[0] != "set "+wire("g:1", "v") {
+			t.Errorf("%s: Delete sent %q", name, sent)
+		}
 	}
 	if _, err := w.cache.PurgeTags(t.Context(), "a", ""); err == nil {
 		t.Error("PurgeTags takes an empty tag")

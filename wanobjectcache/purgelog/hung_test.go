@@ -21,6 +21,7 @@ import (
 // hung answers about itself, and takes what is produced without an answer.
 type hung struct {
 	produced atomic.Int64
+	got      chan struct{} // nil, or told of the first that is produced
 	conns    sync.Map
 }
 
@@ -48,7 +49,9 @@ func (h *hung) serve(t *testing.T, l net.Listener) {
 					answer = &metadata.Response{Brokers: []metadata.ResponseBroker{{NodeID: 1, Host: host, Port: int32(number)}}, ControllerID: 1,
 						Topics: []metadata.ResponseTopic{{Name: "a.cache-purge", Partitions: []metadata.ResponsePartition{{LeaderID: 1, ReplicaNodes: []int32{1}, IsrNodes: []int32{1}}}}}}
 				case protocol.Produce:
-					h.produced.Add(1)
+					if h.produced.Add(1) == 1 && h.got != nil {
+						close(h.got)
+					}
 					continue
 				default:
 					t.Logf("asked for %v", m.ApiKey())

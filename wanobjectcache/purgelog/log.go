@@ -15,6 +15,7 @@ import (
 	"github.com/segmentio/kafka-go/sasl"
 
 	"github.com/multidc/multidc/internal/dcname"
+	"github.com/multidc/multidc/internal/kafkalog"
 	"github.com/multidc/multidc/wanobjectcache"
 )
 
@@ -75,7 +76,7 @@ func NewLog(brokers []string, options *LogOptions) (*Log, error) {
 		BatchSize: batchSize, BatchTimeout: batchTimeout, WriteTimeout: o.Timeout, ReadTimeout: o.Timeout,
 		MaxAttempts: attempts, WriteBackoffMin: firstBackoff, WriteBackoffMax: mostBackoff,
 		Transport: &wire{Transport: &kafka.Transport{
-			DialTimeout: o.Timeout, MetadataTTL: metadataAge, MetadataTopics: []string{o.Topic}, TLS: o.TLS, SASL: o.SASL,
+			Dial: kafkalog.Dial(o.TLS), DialTimeout: o.Timeout, MetadataTTL: metadataAge, MetadataTopics: []string{o.Topic}, SASL: o.SASL,
 		}},
 	}}, nil
 }
@@ -141,7 +142,7 @@ func (l *Log) explained(err error, all int) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, io.ErrClosedPipe):
+	case errors.Is(err, io.ErrClosedPipe) && !sent:
 		return fmt.Errorf("purgelog: %w", wanobjectcache.ErrClosed)
 	case errors.Is(err, kafka.UnknownTopicOrPartition):
 		return fmt.Errorf("%s: it does not exist: create it: %w: %w", where, wanobjectcache.ErrUnavailable, err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/multidc/multidc/internal/dcname"
 	"github.com/multidc/multidc/wanobjectcache"
+	"github.com/multidc/multidc/wanobjectcache/internal/wirekey"
 )
 
 // The format is described in FORMAT.md of package wanobjectcache, under "Purge messages".
@@ -17,6 +18,8 @@ const (
 	maxMessage = 1024
 	maxHoldoff = time.Hour
 )
+
+var errKey = errors.New("key is none that this op can have")
 
 type message struct {
 	Version int    `json:"v"`
@@ -74,11 +77,18 @@ func (m message) check() (base string, err error) {
 	if err := dcname.Check(m.Origin); err != nil {
 		return "", fmt.Errorf("dc: %w", err)
 	}
+	var want byte
 	switch wanobjectcache.PurgeOp(m.Op) {
 	case wanobjectcache.OpDelete:
-		return baseOf(m.Key, typeValue)
+		want = wirekey.Value
 	case wanobjectcache.OpTag:
-		return baseOf(m.Key, typeTag)
+		want = wirekey.Tag
+	default:
+		return "", fmt.Errorf("op %.20q is not known", m.Op)
 	}
-	return "", fmt.Errorf("op %.20q is not known", m.Op)
+	base, typ, ok := wirekey.Split(m.Key)
+	if !ok || typ != want {
+		return "", fmt.Errorf("%w: %.300q", errKey, m.Key)
+	}
+	return base, nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/multidc/multidc/wanobjectcache"
+	"github.com/multidc/multidc/wanobjectcache/internal/wirekey"
 )
 
 const goodKey = "WANCache:default:user:42|#|v"
@@ -36,7 +37,7 @@ func TestLongestMessageFits(t *testing.T) {
 		p := good()
 		p.Op, p.Origin = wanobjectcache.OpTag, strings.Repeat("z", 32)
 		p.Time, p.Holdoff = time.UnixMicro(1<<62), maxHoldoff
-		p.Key = "WANCache:k:tag:" + strings.Repeat(c, maxBase-len("k:tag:")) + "|#|t"
+		p.Key = "WANCache:k:tag:" + strings.Repeat(c, wirekey.MaxBase-len("k:tag:")) + "|#|t"
 		_, value, err := encode(p)
 		if err != nil || len(value) > maxMessage {
 			t.Errorf("%q: %d bytes, %v", c, len(value), err)
@@ -70,7 +71,7 @@ func TestBadMessages(t *testing.T) {
 		"no component":         {`default:user:42`, `default:user::`, "key is none"},
 		"an escape of nothing": {`user:42`, `user:%41`, "key is none"},
 		"an open escape":       {`user:42`, `user:42%2`, "key is none"},
-		"too long":             {`user:42`, `user:` + strings.Repeat("4", maxBase), "key is none"},
+		"too long":             {`user:42`, `user:` + strings.Repeat("4", wirekey.MaxBase), "key is none"},
 		"not JSON":             {`{`, `[`, "not JSON"},
 		"a number that is not": {`11000000`, `1e400`, "not JSON"},
 		"larger than it may":   {`{`, `{"x":"` + strings.Repeat("x", maxMessage) + `",`, "bytes"},

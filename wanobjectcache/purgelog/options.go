@@ -34,7 +34,8 @@ type ApplierOptions struct {
 	Events      Events
 }
 
-// Events are called as things happen, from the goroutine that noticed: return soon. Nil fields are legal.
+// Events are called as things happen, from the goroutine that noticed, which is the Applier's own: return soon, and do not
+// panic, for nobody recovers it. Nil fields are legal.
 type Events struct {
 	OnGap        func(context.Context, GapInfo)        // a part of a log is lost; the epoch of this DC is raised for it next
 	OnProgress   func(context.Context, ProgressInfo)   // every 10 s, for each source
