@@ -10,5 +10,9 @@
 //
 //	go run ./examples/cache
 //
-// what a purge does in two DCs. Nothing of this module is meant to be imported.
+// what a purge does in two DCs, and
+//
+//	go run ./examples/ownedits
+//
+// that an author sees the own edit at once in the other DC too. Nothing of this module is meant to be imported.
 package examples

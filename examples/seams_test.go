@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/multidc/multidc/chronology"
 	"github.com/multidc/multidc/rdbms"
 	"github.com/multidc/multidc/rdbms/switchover"
 )
@@ -11,14 +12,7 @@ import (
 // What one package declares and another satisfies, where neither may import the other, spelled out as long as the
 // declaring package is not there.
 var (
-	_ interface { // chronology: Cluster
-		Name() string
-		WriterDC() string
-		Attach(ctx context.Context) context.Context
-		Require(ctx context.Context, position string, asOf time.Time, wait time.Duration, onTimeout string) error
-		Captured(ctx context.Context) (wrote bool, position string, asOf time.Time, err error)
-		Merge(a, b string) (string, error)
-	} = (*rdbms.Positions)(nil)
+	_ chronology.Cluster = (*rdbms.Positions)(nil)
 	_ interface { // chronology: what a Cluster may also do
 		Lagged(ctx context.Context) bool
 		Reached(ctx context.Context) (bool, error)
