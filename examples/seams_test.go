@@ -13,7 +13,7 @@ import (
 // declaring package is not there.
 var (
 	_ chronology.Cluster = (*rdbms.Positions)(nil)
-	_ interface { // chronology: what a Cluster may also do
+	_ interface {        // chronology: what a Cluster may also do
 		Lagged(ctx context.Context) bool
 		Reached(ctx context.Context) (bool, error)
 		Phase(ctx context.Context, name string)

@@ -1,0 +1,161 @@
+package dcroute
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/multidc/multidc/internal/headerhook"
+	"github.com/multidc/multidc/internal/stickydc"
+)
+
+// The headers, as net/http spells them.
+const (
+	headerDC            = "X-Dc"
+	headerHop           = "X-Dc-Hop"
+	headerEpoch         = "X-Dc-Epoch"
+	headerLoop          = "Cdn-Loop"
+	headerStaleRisk     = "X-Dc-Stale-Risk"
+	headerOutcome       = "X-Dc-Outcome"
+	headerReadOnly      = "X-Read-Only"
+	headerNonWrite      = "X-Dc-Non-Write"
+	headerForce         = "X-Dc-Force"
+	headerForceReadOnly = "X-Dc-Force-Read-Only"
+)
+
+// exchange is one request on its way through the router.
+type exchange struct {
+	rt    *Router
+	w     http.ResponseWriter // the hook's
+	r     *http.Request       // as it came: its body is never replaced
+	next  http.Handler
+	began time.Time
+
+	verdict
+
+	served *served // when it is executed here
+	status int     // of the answer, 0 = none was begun
+	sticky bool    // the cookie was set
+}
+
+// Middleware decides each request, and answers it by next, by the proxy, or with a refusal. It is the outermost but for
+// what belongs to the server, and chronology's is inside.
+func (rt *Router) Middleware(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x := &exchange{rt: rt, r: r, next: next, began: time.Now(), verdict: rt.judge(r, nil)}
+		if x.behind && rt.refresh(r.Context()) {
+			x.verdict = rt.judge(r, nil)
+		}
+		if on := rt.opts.Events.OnHopRejected; on != nil && x.hopRejected != "" {
+			on(r.Context(), HopInfo{x.hopRejected})
+		}
+		hook := headerhook.New(w, func(status int) { x.answering(w.Header(), status) })
+		x.w = hook.Handlers()
+		defer x.tell()
+		x.act()
+		hook.Finish() // not in a panic: then there is no answer
+	})
+}
+
+// act does what was decided.
+func (x *exchange) act() {
+	switch x.Action {
+	case Local:
+		x.local()
+	case Forward:
+		x.forward()
+	default:
+		x.refuse()
+	}
+}
+
+// local lets the next handler answer.
+func (x *exchange) local() {
+	x.served = &served{decision: x.Decision, readOnly: x.readOnly}
+	r := x.r.WithContext(context.WithValue(x.r.Context(), decisionKey{}, x.served))
+	if x.nonWrite || r.Header[headerNonWrite] != nil || r.Header[headerHop] != nil {
+		r.Header = maps.Clone(r.Header)
+		delete(r.Header, headerHop)
+		delete(r.Header, headerNonWrite)
+		if x.nonWrite {
+			r.Header.Set(headerNonWrite, "true")
+		}
+	}
+	x.next.ServeHTTP(x.w, r)
+}
+
+// answering is the moment before the headers go out.
+func (x *exchange) answering(h http.Header, status int) {
+	x.status = status
+	if x.hop == nil && !x.rt.opts.NoHeaders {
+		h.Set(headerDC, x.describe())
+	}
+	if x.StaleRisk {
+		h.Set(headerStaleRisk, "1")
+		stickydc.Private(h)
+	}
+	if x.marksClient(status) {
+		stickydc.Set(h, x.rt.opts.StickyTTL, x.stickyDomain, x.byHTTPS())
+		x.sticky = true
+	}
+}
+
+func (x *exchange) describe() string {
+	dc := x.Target
+	if dc == "" {
+		dc = x.rt.opts.DC
+	}
+	return dc + "; via=" + x.Entry + "; reason=" + string(x.Reason)
+}
+
+// marksClient: the client has written here, and here is the primary.
+func (x *exchange) marksClient(status int) bool {
+	return x.served != nil && x.Intent == Write && x.primaryIsLocal &&
+		(x.served.wrote.Load() || x.rt.opts.StickyAuto && status < http.StatusBadRequest)
+}
+
+// byHTTPS says how the client came in; of a forwarded request the other router does.
+func (x *exchange) byHTTPS() bool {
+	if x.hop != nil {
+		return strings.EqualFold(x.r.Header.Get("X-Forwarded-Proto"), "https")
+	}
+	return x.rt.opts.ForceSecure || x.r.TLS != nil
+}
+
+func (x *exchange) tell() {
+	x.rt.count(x.Reason)
+	if on := x.rt.opts.Events.OnDecision; on != nil {
+		on(x.r.Context(), DecisionInfo{Decision: x.Decision, Status: x.status, StickySet: x.sticky, Took: time.Since(x.began)})
+	}
+}
+
+// mostRefresh bounds a refresh of the state in a request.
+const mostRefresh = 2 * time.Second
+
+// refresh reads the state anew, or waits for somebody else's refresh that began later than this call. It reports whether
+// there is a newer state to look at, perhaps.
+func (rt *Router) refresh(ctx context.Context) bool {
+	if rt.refresher == nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, mostRefresh)
+	defer cancel()
+	begun := rt.refreshes.Load()
+	select {
+	case rt.refreshing <- struct{}{}:
+		defer func() { <-rt.refreshing }()
+	case <-ctx.Done():
+		return false
+	}
+	if rt.refreshes.Load() != begun {
+		return true
+	}
+	rt.refreshes.Add(1)
+	if err := rt.refresher.Refresh(ctx); err != nil {
+		rt.opts.Logger.WarnContext(ctx, "dcroute: refreshing the state", "error", err)
+		return false
+	}
+	return true
+}

@@ -1,0 +1,102 @@
+package dcroute
+
+import (
+	"encoding/json"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+	"unicode/utf8"
+)
+
+const (
+	mostRetryAfter = 120 * time.Second
+	mostReason     = 1 << 10 // bytes of a read-only reason that are shown
+)
+
+// refuse answers with an error of the router's own.
+func (x *exchange) refuse() {
+	h := x.w.Header()
+	h.Set("Cache-Control", "no-store")
+	if x.Status == http.StatusServiceUnavailable {
+		h.Set("Retry-After", strconv.Itoa(x.retryAfter()))
+	}
+	if x.Reason == ReasonReadOnly {
+		x.refuseReadOnly(h)
+		return
+	}
+	if x.Reason == ReasonHopStale {
+		h.Set(headerEpoch, strconv.FormatUint(x.Epoch, 10))
+	}
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	x.w.WriteHeader(x.Status)
+	_, _ = x.w.Write([]byte(sentences[x.Reason] + "\n"))
+}
+
+// sentences are for people who see a refusal.
+var sentences = map[Reason]string{
+	ReasonLoop:               "Loop: the routers of two datacenters send this request to each other.",
+	ReasonHopMisdirected:     "This request was meant for another datacenter.",
+	ReasonHopStale:           "The datacenter that forwarded this request does not know the newest primary.",
+	ReasonHopDisagree:        "Two datacenters disagree about which of them is the primary.",
+	ReasonStateBehind:        "This datacenter does not know the newest primary yet. Nothing was changed; try again.",
+	ReasonStaleRouter:        "The primary datacenter has just moved. Nothing was changed; try again.",
+	ReasonStateUnknown:       "It is not known at present which datacenter takes changes. Nothing was changed; try again.",
+	ReasonPrimaryDown:        "The datacenter that answers this is down. Nothing was changed; try again.",
+	ReasonPrimaryUnreachable: "The datacenter that answers this cannot be reached. Nothing was changed; try again.",
+	ReasonUpstreamLost:       "The connection to the datacenter that answers this was lost.",
+	ReasonUpstreamTimeout:    "The datacenter that answers this did not answer in time.",
+	ReasonNoRoute:            "There is no way from here to the datacenter that answers this. Nothing was changed.",
+}
+
+// retryAfter is in whole seconds, rounded up.
+func (x *exchange) retryAfter() int {
+	wait := x.RetryAfter
+	if wait <= 0 {
+		wait = x.rt.opts.RetryAfter
+	}
+	return int(math.Ceil(min(max(wait, time.Second), mostRetryAfter).Seconds()))
+}
+
+// refusal is the body of the read-only gate.
+type refusal struct {
+	Code    string     `json:"code"`
+	Reason  string     `json:"reason"`
+	Section string     `json:"section"`
+	Until   *time.Time `json:"until"`
+}
+
+func (x *exchange) refuseReadOnly(h http.Header) {
+	info := x.readOnly
+	body := refusal{Code: "readonly", Reason: cut(info.Reason, mostReason), Section: info.Section}
+	if body.Section == "" {
+		body.Section = "*"
+	}
+	if !info.Until.IsZero() {
+		until := info.Until.UTC()
+		body.Until = &until
+	}
+	h.Set(headerReadOnly, body.Section)
+	if render := x.rt.opts.RenderReadOnly; render != nil {
+		x.served = &served{decision: x.Decision, readOnly: info}
+		x.w.WriteHeader(x.Status)
+		render(x.w, x.r, info)
+		return
+	}
+	h.Set("Content-Type", "application/json")
+	x.w.WriteHeader(x.Status)
+	b, _ := json.Marshal(body) // strings and a time always can be
+	_, _ = x.w.Write(b)
+}
+
+// cut shortens a text, between two characters.
+func cut(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	for most > 0 && !utf8.RuneStart(s[most]) {
+		most--
+	}
+	return s[:most]
+}

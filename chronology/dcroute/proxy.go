@@ -1,0 +1,194 @@
+package dcroute
+
+import (
+	"context"
+	"errors"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// sending is an exchange that is on its way to another DC.
+type sending struct {
+	x       *exchange
+	up      *upstream
+	body    *body // nil = the request has none
+	failure *failed
+	answer  bool // of the other DC: its headers have come
+}
+
+type sendingKey struct{}
+
+func sendingOf(ctx context.Context) *sending { return ctx.Value(sendingKey{}).(*sending) }
+
+// forward lets another DC answer. When that knows a newer primary it decides once more.
+func (x *exchange) forward() {
+	epoch := x.Epoch
+	s := x.send()
+	if s.failure != nil && s.failure.kind == misrouted {
+		if !x.rt.refresh(x.r.Context()) || !s.untouched() { // refreshed in any case: for the client's next try
+			x.give(ReasonStaleRouter, http.StatusServiceUnavailable, time.Second)
+			return
+		}
+		x.verdict = x.rt.judge(x.r, nil)
+		if x.Epoch <= epoch {
+			x.give(ReasonStaleRouter, http.StatusServiceUnavailable, time.Second)
+			return
+		}
+		if x.Action != Forward {
+			x.act()
+			return
+		}
+		if s = x.send(); s.failure != nil && s.failure.kind == misrouted {
+			x.give(ReasonStaleRouter, http.StatusServiceUnavailable, time.Second)
+			return
+		}
+	}
+	if s.failure != nil {
+		x.failed(s)
+	}
+}
+
+// send proxies the request. It has been answered unless there is a failure.
+func (x *exchange) send() *sending {
+	s := &sending{x: x, up: x.rt.upstreams[x.Target]}
+	r := x.r.WithContext(context.WithValue(x.r.Context(), sendingKey{}, s)) // a shallow copy: the server must find its own body again
+	if r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 {
+		s.body = &body{from: r.Body}
+		r.Body = s.body
+		defer s.body.end()
+		if r.ProtoMajor == 1 {
+			_ = http.NewResponseController(x.w).EnableFullDuplex() // an early answer, while the body still comes
+		}
+	}
+	s.up.proxy.ServeHTTP(x.w, r)
+	return s
+}
+
+func (s *sending) untouched() bool { return s.body == nil || s.body.taken.Load() == 0 }
+
+// give refuses.
+func (x *exchange) give(why Reason, status int, retryAfter time.Duration) {
+	x.Action, x.Target, x.Reason, x.Status, x.RetryAfter = Refuse, "", why, status, retryAfter
+	x.refuse()
+}
+
+// failed answers what the other DC has not.
+func (x *exchange) failed(s *sending) {
+	var tooLarge *http.MaxBytesError
+	switch {
+	case s.body != nil && errors.As(s.body.failed(), &tooLarge):
+		http.Error(x.w, "the request's body is too large", http.StatusRequestEntityTooLarge)
+		return
+	case errors.Is(x.r.Context().Err(), context.Canceled): // the client has gone
+		panic(http.ErrAbortHandler)
+	}
+	readHere := x.Intent == Read && s.untouched() && !x.rt.opts.NoReadFallback && s.failure.kind != late
+	switch s.failure.kind {
+	case unreachable:
+		x.Reason = ReasonPrimaryUnreachable
+	case lost:
+		x.Reason = ReasonUpstreamLost
+	default:
+		x.Reason = ReasonUpstreamTimeout
+	}
+	switch {
+	case readHere:
+		x.Action, x.Target, x.StaleRisk = Local, x.rt.opts.DC, true
+		x.local()
+	case s.failure.kind == unreachable:
+		x.give(x.Reason, http.StatusServiceUnavailable, 0)
+	default:
+		if x.Intent == Write {
+			x.w.Header().Set(headerOutcome, "unknown")
+		}
+		status := http.StatusBadGateway
+		if s.failure.kind == late {
+			status = http.StatusGatewayTimeout
+		}
+		x.give(x.Reason, status, 0)
+	}
+}
+
+// rewrite makes the request that is sent. The other side must get the very same, but for the headers that are between
+// routers, and those by which a client could lie about where it comes from.
+func (rt *Router) rewrite(p *httputil.ProxyRequest) {
+	s := sendingOf(p.In.Context())
+	if s.body != nil {
+		p.Out.Body = s.body // ReverseProxy's own cannot be read any more when an attempt has closed it
+	}
+	p.Out.URL.RawQuery = p.In.URL.RawQuery // ReverseProxy drops what it cannot parse
+	if path, _, _ := strings.Cut(p.In.RequestURI, "?"); strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "//") {
+		p.Out.URL.Opaque = path // byte for byte
+	}
+	h := p.Out.Header
+	for name := range h {
+		if strings.HasPrefix(name, "X-Forwarded-") {
+			delete(h, name)
+		}
+	}
+	for _, name := range []string{"Forwarded", "X-Real-Ip", headerNonWrite} {
+		delete(h, name)
+	}
+	if ip := rt.clientIP(p.In); ip.IsValid() {
+		h.Set("X-Forwarded-For", ip.String())
+	}
+	h.Set("X-Forwarded-Host", p.In.Host)
+	h.Set("X-Forwarded-Proto", "http")
+	if rt.opts.ForceSecure || p.In.TLS != nil {
+		h.Set("X-Forwarded-Proto", "https")
+	}
+	h.Set(headerHop, rt.signHop(s.up.dc, rt.epochFor(s.x.verdict)))
+	h.Set(headerLoop, strings.Join(append(h[headerLoop], rt.opts.LoopToken), ", "))
+}
+
+// clientIP is where the request comes from.
+func (rt *Router) clientIP(r *http.Request) netip.Addr {
+	if rt.opts.ClientIP != nil {
+		return rt.opts.ClientIP(r)
+	}
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	ip, _ := netip.ParseAddr(host)
+	return ip.Unmap()
+}
+
+// modifyResponse keeps from the client what is between routers. A 421 with an epoch is the other router's; without one it is
+// the application's.
+func modifyResponse(res *http.Response) error {
+	s := sendingOf(res.Request.Context())
+	if text := res.Header.Get(headerEpoch); res.StatusCode == http.StatusMisdirectedRequest && text != "" {
+		if _, err := strconv.ParseUint(text, 10, 64); err == nil {
+			return &failed{misrouted, errMisrouted}
+		}
+	}
+	for _, name := range []string{headerHop, headerLoop, headerEpoch} {
+		delete(res.Header, name)
+	}
+	s.answer = true
+	return nil
+}
+
+// noteFailure is called when nothing was answered yet: that is for who has sent the request. What breaks later, in an
+// upgrade, is cut off.
+func noteFailure(_ http.ResponseWriter, r *http.Request, err error) {
+	s := sendingOf(r.Context())
+	if s.answer {
+		panic(http.ErrAbortHandler)
+	}
+	var f *failed
+	if !errors.As(err, &f) {
+		f = &failed{lost, err}
+	}
+	s.failure = f
+}
+
+func slogAt(l *slog.Logger) *log.Logger { return slog.NewLogLogger(l.Handler(), slog.LevelWarn) }
