@@ -82,12 +82,13 @@ func TestStaleRouter(t *testing.T) {
 	w.expect("no refresh", w.ask("b", "POST", "/x", nil), 503, "The primary datacenter has just moved")
 
 	newest := NewMemory("a")
-	w.sites["b"].behind(newest)
+	lag := w.sites["b"].behind(newest)
 	w.expect("no news", w.ask("b", "POST", "/x", nil), 503, "The primary datacenter has just moved")
 
 	moveTo(newest, "c", 2)
 	moveTo(w.sites["c"].state, "a", 3)
 	w.expect("a second 421", w.ask("b", "POST", "/x", nil), 503, "The primary datacenter has just moved")
+	same(t, "refreshes", lag.refreshes.Load(), 2) // one in each of the two requests
 	for _, s := range w.sites {
 		same(t, "run in "+s.dc, len(s.runs()), 0)
 	}

@@ -9,17 +9,15 @@ import (
 	"unicode/utf8"
 )
 
-const (
-	mostRetryAfter = 120 * time.Second
-	mostReason     = 1 << 10 // bytes of a read-only reason that are shown
-)
+// mostReason is how many bytes of a read-only reason are shown.
+const mostReason = 1 << 10
 
 // refuse answers with an error of the router's own.
 func (x *exchange) refuse() {
 	h := x.w.Header()
 	h.Set("Cache-Control", "no-store")
-	if x.Status == http.StatusServiceUnavailable {
-		h.Set("Retry-After", strconv.Itoa(x.retryAfter()))
+	if x.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(x.RetryAfter.Seconds()))))
 	}
 	if x.Reason == ReasonReadOnly {
 		x.refuseReadOnly(h)
@@ -48,15 +46,6 @@ var sentences = map[Reason]string{
 	ReasonUpstreamLost:       "The connection to the datacenter that answers this was lost.",
 	ReasonUpstreamTimeout:    "The datacenter that answers this did not answer in time.",
 	ReasonNoRoute:            "There is no way from here to the datacenter that answers this. Nothing was changed.",
-}
-
-// retryAfter is in whole seconds, rounded up.
-func (x *exchange) retryAfter() int {
-	wait := x.RetryAfter
-	if wait <= 0 {
-		wait = x.rt.opts.RetryAfter
-	}
-	return int(math.Ceil(min(max(wait, time.Second), mostRetryAfter).Seconds()))
 }
 
 // refusal is the body of the read-only gate.

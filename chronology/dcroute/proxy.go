@@ -29,15 +29,10 @@ func sendingOf(ctx context.Context) *sending { return ctx.Value(sendingKey{}).(*
 
 // forward lets another DC answer. When that knows a newer primary it decides once more.
 func (x *exchange) forward() {
-	epoch := x.Epoch
 	s := x.send()
-	if s.failure != nil && s.failure.kind == misrouted {
-		if !x.rt.refresh(x.r.Context()) || !s.untouched() { // refreshed in any case: for the client's next try
-			x.give(ReasonStaleRouter, http.StatusServiceUnavailable, time.Second)
-			return
-		}
-		x.verdict = x.rt.judge(x.r, nil)
-		if x.Epoch <= epoch {
+	if s.misrouted() {
+		newer := x.decideAgain() // in any case: for the client's next try
+		if !newer || !s.untouched() {
 			x.give(ReasonStaleRouter, http.StatusServiceUnavailable, time.Second)
 			return
 		}
@@ -45,14 +40,24 @@ func (x *exchange) forward() {
 			x.act()
 			return
 		}
-		if s = x.send(); s.failure != nil && s.failure.kind == misrouted {
-			x.give(ReasonStaleRouter, http.StatusServiceUnavailable, time.Second)
-			return
-		}
+		s = x.send()
 	}
-	if s.failure != nil {
+	switch {
+	case s.misrouted(): // once was enough
+		x.give(ReasonStaleRouter, http.StatusServiceUnavailable, time.Second)
+	case s.failure != nil:
 		x.failed(s)
 	}
+}
+
+// decideAgain refreshes the state, and reports whether that knows a newer primary.
+func (x *exchange) decideAgain() bool {
+	before := x.Epoch
+	if !x.rt.refresh(x.r.Context()) {
+		return false
+	}
+	x.verdict = x.rt.judge(x.r, nil)
+	return x.Epoch > before
 }
 
 // send proxies the request. It has been answered unless there is a failure.
@@ -70,6 +75,8 @@ func (x *exchange) send() *sending {
 	s.up.proxy.ServeHTTP(x.w, r)
 	return s
 }
+
+func (s *sending) misrouted() bool { return s.failure != nil && s.failure.kind == misrouted }
 
 func (s *sending) untouched() bool { return s.body == nil || s.body.taken.Load() == 0 }
 
@@ -103,7 +110,7 @@ func (x *exchange) failed(s *sending) {
 		x.Action, x.Target, x.StaleRisk = Local, x.rt.opts.DC, true
 		x.local()
 	case s.failure.kind == unreachable:
-		x.give(x.Reason, http.StatusServiceUnavailable, 0)
+		x.give(x.Reason, http.StatusServiceUnavailable, x.rt.opts.RetryAfter)
 	default:
 		if x.Intent == Write {
 			x.w.Header().Set(headerOutcome, "unknown")

@@ -373,6 +373,22 @@ func TestExpectContinue(t *testing.T) {
 	w.expect("welcome", w.do(r), 200, "1048576 <nil>")
 }
 
+// The server must find its own body at the end: with another one it may try to read what the client was told not to send.
+func TestTheRequestKeepsItsBody(t *testing.T) {
+	kept := make(chan bool, 1)
+	w := newWorld(t, tuning{wrap: func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body := r.Body
+			h.ServeHTTP(w, r)
+			if r.Header.Get("X-Dc-Hop") == "" {
+				kept <- r.Body == body
+			}
+		})
+	}}, "a", "b")
+	w.expect("forwarded", w.ask("b", "POST", "/x", strings.NewReader("text")), 200, "a hop")
+	same(t, "kept", <-kept, true)
+}
+
 type bodyThatCounts struct{ left, read int }
 
 func (b *bodyThatCounts) Read(p []byte) (int, error) {
