@@ -62,8 +62,8 @@ func compile(set *RuleSet) (*ruleSet, error) {
 			return nil, fmt.Errorf("dcroute: RuleSet.Rules[%d].Name: %q is there twice", i, r.Name)
 		}
 		names[r.Name] = true
-		if err := c.add(r); err != nil {
-			return nil, fmt.Errorf("dcroute: RuleSet.Rules[%d] (%.64q): %w", i, r.Name, err)
+		if err := c.add(fmt.Sprintf("dcroute: RuleSet.Rules[%d] (%.64q)", i, r.Name), r); err != nil {
+			return nil, err
 		}
 	}
 	return c, nil
@@ -80,8 +80,8 @@ func copied(set *RuleSet) RuleSet {
 }
 
 func (c *ruleSet) addHosts() error {
-	if err := checkHost(c.source.Default); err != nil {
-		return fmt.Errorf("dcroute: RuleSet.Default.%w", err)
+	if err := checkHost("dcroute: RuleSet.Default", c.source.Default); err != nil {
+		return err
 	}
 	c.fallback = inherit(c.source.Default, HostConfig{Mode: ModePrimary, Share: -1, Upgrade: UpgradePrimary})
 	for _, pattern := range slices.Sorted(maps.Keys(c.source.Hosts)) {
@@ -92,8 +92,8 @@ func (c *ruleSet) addHosts() error {
 		if _, double := c.hosts[key]; double {
 			return fmt.Errorf("dcroute: RuleSet.Hosts: %q is there twice, in two spellings", pattern)
 		}
-		if err := checkHost(c.source.Hosts[pattern]); err != nil {
-			return fmt.Errorf("dcroute: RuleSet.Hosts[%q].%w", pattern, err)
+		if err := checkHost(fmt.Sprintf("dcroute: RuleSet.Hosts[%q]", pattern), c.source.Hosts[pattern]); err != nil {
+			return err
 		}
 		c.hosts[key] = inherit(c.source.Hosts[pattern], c.fallback)
 	}
@@ -108,45 +108,46 @@ func inherit(host, from HostConfig) HostConfig {
 	}
 }
 
-func checkHost(h HostConfig) error {
+// checkHost begins its errors with where.
+func checkHost(where string, h HostConfig) error {
 	if h.Mode != "" && !isMode(h.Mode) {
-		return fmt.Errorf("Mode: unknown: %.64q", h.Mode)
+		return fmt.Errorf("%s.Mode: unknown: %.64q", where, h.Mode)
 	}
 	if h.Share > maxShare {
-		return fmt.Errorf("Share: %d: want hundredths of a percent, at most %d", h.Share, maxShare)
+		return fmt.Errorf("%s.Share: %d: want hundredths of a percent, at most %d", where, h.Share, maxShare)
 	}
 	if h.StickyDomain != "" && !isHostname(strings.TrimPrefix(h.StickyDomain, ".")) {
-		return fmt.Errorf("StickyDomain: %.64q is no domain", h.StickyDomain)
+		return fmt.Errorf("%s.StickyDomain: %.64q is no domain", where, h.StickyDomain)
 	}
-	return checkUpgrade(h.Upgrade)
+	return checkUpgrade(where, h.Upgrade)
 }
 
 func isMode(m Mode) bool { return m == ModePrimary || m == ModeLocalAnon || m == ModeLocal }
 
-func checkUpgrade(p UpgradePolicy) error {
+func checkUpgrade(where string, p UpgradePolicy) error {
 	if p != "" && p != UpgradePrimary && p != UpgradeLocal {
-		return fmt.Errorf("Upgrade: unknown policy: %.64q", p)
+		return fmt.Errorf("%s.Upgrade: unknown policy: %.64q", where, p)
 	}
 	return nil
 }
 
-// add compiles a rule.
-func (c *ruleSet) add(source *Rule) error {
-	if err := checkRule(source); err != nil {
+// add compiles a rule; its errors begin with where.
+func (c *ruleSet) add(where string, source *Rule) error {
+	if err := checkRule(where, source); err != nil {
 		return err
 	}
 	r := rule{Rule: *source}
 	for _, pattern := range source.Hosts {
 		key, err := hostKey(pattern)
 		if err != nil {
-			return fmt.Errorf("Hosts: %w", err)
+			return fmt.Errorf("%s.Hosts: %w", where, err)
 		}
 		r.hosts = append(r.hosts, key)
 	}
 	if source.PathRE != "" {
 		re, err := regexp.Compile(source.PathRE)
 		if err != nil {
-			return fmt.Errorf("PathRE: %w", err)
+			return fmt.Errorf("%s.PathRE: %w", where, err)
 		}
 		r.re = re
 	}
@@ -184,29 +185,29 @@ func (c *ruleSet) query(condition string) int {
 	return c.nqueries - 1
 }
 
-func checkRule(r *Rule) error {
+func checkRule(where string, r *Rule) error {
 	if !isRuleName(r.Name) {
-		return fmt.Errorf("Name: want 1 to 64 of a-z, 0-9, -")
+		return fmt.Errorf("%s.Name: want 1 to 64 of a-z, 0-9, -", where)
 	}
 	if i := slices.IndexFunc(r.Methods, func(m string) bool { return !isToken(m) }); i >= 0 {
-		return fmt.Errorf("Methods: %.64q is none", r.Methods[i])
+		return fmt.Errorf("%s.Methods: %.64q is none", where, r.Methods[i])
 	}
 	if i := slices.IndexFunc(r.Query, func(q string) bool { return q == "" || q[0] == '=' }); i >= 0 {
-		return fmt.Errorf("Query: %.64q has no key", r.Query[i])
+		return fmt.Errorf("%s.Query: %.64q has no key", where, r.Query[i])
 	}
 	seen := map[string]bool{"Host": true} // that one is not among a request's headers
 	for name := range r.Header {
 		if canonical := http.CanonicalHeaderKey(name); !isToken(name) || seen[canonical] {
-			return fmt.Errorf("Header: %.64q: want the name of a header, each once; for Host there is Hosts", name)
+			return fmt.Errorf("%s.Header: %.64q: want the name of a header, each once; for Host there is Hosts", where, name)
 		}
 		seen[http.CanonicalHeaderKey(name)] = true
 	}
 	switch r.Action {
 	case "", RuleWrite, RuleNonWrite, RulePrimary:
 	default:
-		return fmt.Errorf("Action: unknown: %.64q", r.Action)
+		return fmt.Errorf("%s.Action: unknown: %.64q", where, r.Action)
 	}
-	return checkUpgrade(r.Upgrade)
+	return checkUpgrade(where, r.Upgrade)
 }
 
 func isRuleName(s string) bool {

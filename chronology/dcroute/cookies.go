@@ -3,7 +3,12 @@ package dcroute
 import (
 	"net/http"
 	"strings"
+
+	"github.com/multidc/multidc/internal/stickydc"
 )
+
+// sticks is D13. The cookie says that its client wrote a moment ago, wherever that was.
+func (f *facts) sticks() bool { return stickydc.Present(f.r) && f.to(f.primary, ReasonSticky) }
 
 // session looks for the cookies of Options.SessionCookies, in their order: browsers are free to send theirs in another one from
 // request to request. An empty value is a session too, as far as a client's reads are concerned.
@@ -32,7 +37,7 @@ func findCookie(lines []string, want string) (value string, found bool) {
 			part, line, _ = strings.Cut(line, ";")
 			name, v, _ := strings.Cut(strings.TrimSpace(part), "=")
 			name = strings.TrimSpace(name)
-			if name != stem && !(glob && strings.HasPrefix(name, stem)) {
+			if wanted := name == stem || glob && strings.HasPrefix(name, stem); !wanted {
 				continue
 			}
 			found = true

@@ -3,8 +3,6 @@ package dcroute
 import (
 	"net/http"
 	"time"
-
-	"github.com/multidc/multidc/internal/stickydc"
 )
 
 // judge decides. It is pure but for reading the state's memory; trace nil = none.
@@ -13,7 +11,7 @@ func (rt *Router) judge(r *http.Request, trace *Trace) verdict {
 	f.gather()
 	for i := range tests {
 		decided := tests[i].decides(&f)
-		f.trace.test(&tests[i], &f, decided)
+		f.triedTest(&tests[i], decided)
 		if decided {
 			break
 		}
@@ -108,7 +106,7 @@ func (f *facts) forced() bool {
 	if f.Intent == Write {
 		return false
 	}
-	dc := f.debug("X-Dc-Force")
+	dc := f.debug(headerForce)
 	return dc != "" && f.rt.known(dc) && f.to(dc, ReasonForce)
 }
 
@@ -149,8 +147,6 @@ func (f *facts) waits() bool {
 	return (f.config.Share <= 0 || f.rt.bucketOf(f.r, f.config.Salt) >= f.config.Share) && f.to(f.primary, ReasonRollout)
 }
 
-func (f *facts) sticks() bool { return stickydc.Present(f.r) && f.to(f.primary, ReasonSticky) }
-
 func (f *facts) upgrades() bool {
 	policy := f.config.Upgrade
 	if f.attrs.upgrade != "" {
@@ -184,7 +180,7 @@ func (f *facts) stays() bool { return f.here(ReasonDefault) }
 // reach is whether a request that is to be forwarded can be. A write is never answered by another DC instead.
 func (f *facts) reach() {
 	_, ok := f.rt.opts.Upstreams[f.Target]
-	f.trace.reach("upstream", f.Target, ok)
+	f.triedTarget("upstream", ok)
 	if !ok {
 		f.unavailable(ReasonNoRoute)
 		return
@@ -193,7 +189,7 @@ func (f *facts) reach() {
 		return
 	}
 	ok = f.rt.healthy(f.primary)
-	f.trace.reach("primary healthy", f.Target, ok)
+	f.triedTarget("primary healthy", ok)
 	switch {
 	case ok:
 	case f.Intent == Read && !f.rt.opts.NoReadFallback:

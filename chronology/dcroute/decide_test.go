@@ -1,6 +1,7 @@
 package dcroute
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -30,8 +31,8 @@ func testOptions() *Options {
 }
 
 // newRouter is of DC b; the primary is a.
-func newRouter(t testing.TB, state PrimarySource, change func(*Options)) *Router {
-	t.Helper()
+func newRouter(tb testing.TB, state PrimarySource, change func(*Options)) *Router {
+	tb.Helper()
 	opts := testOptions()
 	if change != nil {
 		change(opts)
@@ -41,14 +42,14 @@ func newRouter(t testing.TB, state PrimarySource, change func(*Options)) *Router
 	}
 	rt, err := New(state, opts)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return rt
 }
 
 // request has headers as "Name: value".
 func request(method, target string, headers ...string) *http.Request {
-	r := httptest.NewRequest(method, target, http.NoBody)
+	r := httptest.NewRequestWithContext(context.Background(), method, target, http.NoBody)
 	for _, line := range headers {
 		for i := range line {
 			if line[i] == ':' {

@@ -45,7 +45,7 @@ func (f *facts) gather() {
 	f.stickyDomain = f.config.StickyDomain
 	f.applyRules()
 	f.upgrade = isUpgrade(f.r.Header)
-	if f.hop, f.hopRejected = f.rt.openHop(f.r.Header[hopHeader]); f.hop != nil {
+	if f.hop, f.hopRejected = f.rt.openHop(f.r.Header[headerHop]); f.hop != nil {
 		f.Entry = f.hop.from
 	}
 	f.askState()
@@ -67,7 +67,7 @@ func (f *facts) applyRules() {
 		if failed == "" {
 			f.attrs.add(rule)
 		}
-		f.trace.rule(rule, failed)
+		f.triedRule(rule, failed)
 	}
 	f.Intent = Write
 	if safe(f.r.Method) {
@@ -105,7 +105,7 @@ func (f *facts) askState() {
 
 // askReadOnly: what is not known counts as read-only, for handlers and the gate alike.
 func (f *facts) askReadOnly() {
-	if reason := f.debug("X-Dc-Force-Read-Only"); reason != "" {
+	if reason := f.debug(headerForceReadOnly); reason != "" {
 		f.readOnly = ReadOnlyInfo{Reason: reason}
 		return
 	}

@@ -12,7 +12,6 @@ import (
 )
 
 const (
-	hopHeader  = "X-Dc-Hop" // X-DC-Hop, as net/http writes names
 	hopVersion = "v1"
 	hopContext = "multidc-hop\x00"
 	hopMaxLen  = 200

@@ -1,6 +1,7 @@
 package dcroute
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 	"time"
@@ -9,14 +10,14 @@ import (
 const hopVector = "v1.eqiad.codfw.1.42.1760000000000.way3XSSpYJo8imup1ssRbqboaGI83U4q1gaN8GSTeds"
 
 // hopRouter is codfw's, at the time of the vector.
-func hopRouter(t testing.TB, keys ...[]byte) *Router {
-	t.Helper()
+func hopRouter(tb testing.TB, keys ...[]byte) *Router {
+	tb.Helper()
 	rt, err := New(NewMemory("codfw"), &Options{
 		DC: "codfw", Upstreams: map[string]Upstream{"eqiad": {Addrs: []string{"https://eqiad.example.net"}}}, HopKeys: keys,
 		Now: func() time.Time { return time.UnixMilli(1760000000000) },
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return rt
 }
@@ -32,6 +33,21 @@ func TestHopVector(t *testing.T) {
 	}
 	if got, want := rt.signHop("eqiad", 7), (hop{"codfw", "eqiad", 1, 7, h.issued}).sealed(testKey); got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// The headers of testdata/golden, as codfw reads them at 1760000000000.
+func TestHopGolden(t *testing.T) {
+	rt := hopRouter(t, testKey)
+	for _, line := range golden(t, "hops.txt") {
+		want, text, _ := strings.Cut(line, " ")
+		h, kind := rt.openHop([]string{text})
+		if got := cmp.Or(string(kind), "valid"); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+		if h != nil && h.sealed(testKey) != text {
+			t.Errorf("%s: written as %s", text, h.sealed(testKey))
+		}
 	}
 }
 

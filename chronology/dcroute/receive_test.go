@@ -13,7 +13,7 @@ func (unsure) ReadOnlyFor(context.Context, string, string) (string, time.Time, e
 	return "", time.Time{}, errStale
 }
 
-// The table of FORMAT.md's "Who is right", row by row, at DC b.
+// FORMAT.md's table "Who is right", row by row, at DC b.
 func TestReceiver(t *testing.T) {
 	const ours = 5
 	for _, c := range []struct {

@@ -2,31 +2,55 @@ package dcroute
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 )
 
 // Case 15.
 func TestBucketVectors(t *testing.T) {
-	for _, c := range []struct {
-		salt, client string
-		want         int
-	}{
-		{"", "", 3192}, {"", "a", 6266}, {"s1", "alice", 2130}, {"s1", "bob", 4986}, {"s2", "alice", 4998},
-		{"2026-rollout", "user:12345", 5034}, {"2026-rollout", "203.0.113.7", 6198}, {"2026-rollout", "2001:db8:1:2::/64", 3729},
-	} {
-		if got := bucket(c.salt, c.client); got != c.want {
-			t.Errorf("%q, %q: %d, want %d", c.salt, c.client, got, c.want)
+	for _, line := range golden(t, "buckets.txt") {
+		var salt, client string
+		var want int
+		if _, err := fmt.Sscanf(line, "%q %q %d", &salt, &client, &want); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		if got := bucket(salt, client); got != want {
+			t.Errorf("%s: got %d", line, got)
 		}
 	}
+}
+
+// golden are the lines of a file of testdata/golden, without comments.
+func golden(t *testing.T, file string) (lines []string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata/golden", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSuffix(line, "\n"); line != "" && line[0] != '#' {
+			lines = append(lines, line)
+		}
+	}
+	if len(lines) == 0 {
+		t.Fatalf("%s has nothing", file)
+	}
+	return lines
 }
 
 // Cases 13 and 14, through Decide: 100,000 clients at 2 % and at 10 %.
 func TestShares(t *testing.T) {
 	rt := newRouter(t, nil, nil)
-	local := func(share, client int) bool {
-		return rt.Decide(request("GET", "/", fmt.Sprintf("Cookie: session=client-%d", client))).Action == Local
+	r := request("GET", "/", "Cookie: ")
+	local := func(client int) bool {
+		r.Header["Cookie"][0] = "session=client-" + strconv.Itoa(client)
+		return rt.Decide(r).Action == Local
 	}
 	setShare := func(share int) {
 		if err := rt.SetRules(&RuleSet{Default: HostConfig{Mode: ModeLocal, Share: share, Salt: "s1"}}); err != nil {
@@ -37,14 +61,14 @@ func TestShares(t *testing.T) {
 	setShare(200)
 	small := map[int]bool{}
 	for i := range clients {
-		if local(200, i) {
+		if local(i) {
 			small[i] = true
 		}
 	}
 	setShare(1000)
 	large, both := 0, 0
 	for i := range clients {
-		if local(1000, i) {
+		if local(i) {
 			large++
 			if small[i] {
 				both++
@@ -120,7 +144,11 @@ func TestClientIPIsRemoteAddr(t *testing.T) {
 // The state steers: share at once, mode and salt where it has them, and the kill switch.
 func TestRolloutFromTheState(t *testing.T) {
 	m := NewMemory("a")
-	rt := newRouter(t, m, func(o *Options) { o.Rules.Default = HostConfig{Mode: ModeLocal, Share: 1, Salt: "s1"} })
+	var log strings.Builder
+	rt := newRouter(t, m, func(o *Options) {
+		o.Rules.Default = HostConfig{Mode: ModeLocal, Share: 1, Salt: "s1"}
+		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	})
 	alice := request("GET", "http://en.example.org:80/", "Cookie: session=alice") // in bucket 2130 with s1, in 4998 with s2
 	check(t, rt, alice, "to a rollout")
 	set := func(host string, c HostConfig) { m.Update(func(s *State) { s.Rollout[host] = c }) }
@@ -136,6 +164,10 @@ func TestRolloutFromTheState(t *testing.T) {
 	check(t, rt, alice, "to a host-mode")
 	set("en.example.org", HostConfig{Share: maxShare, Mode: "loca1"})
 	check(t, rt, alice, "to a host-mode")
+	check(t, rt, alice, "to a host-mode")
+	if n := strings.Count(log.String(), "loca1"); n != 1 || strings.Count(log.String(), "\n") != 1 {
+		t.Errorf("the unknown mode is logged %d times: %s", n, &log)
+	}
 	set("en.example.org", HostConfig{Mode: ModeLocal})
 	check(t, rt, alice, "to a rollout")
 	other := request("GET", "/", "Cookie: session=alice")

@@ -60,39 +60,39 @@ func (d Decision) summary() string {
 	return b
 }
 
-// The methods below do nothing without a trace.
+// The first three do nothing without a trace.
 
-func (t *Trace) rule(r *rule, failed string) {
-	if t == nil {
+func (f *facts) triedRule(r *rule, failed string) {
+	if f.trace == nil {
 		return
 	}
 	s := Step{Test: "rule " + r.Name, Outcome: "matches"}
 	if failed != "" {
 		s.Input, s.Outcome = failed, "does not match"
 	}
-	t.Steps = append(t.Steps, s)
+	f.trace.Steps = append(f.trace.Steps, s)
 }
 
-func (t *Trace) test(one *test, f *facts, decided bool) {
-	if t == nil {
+func (f *facts) triedTest(one *test, decided bool) {
+	if f.trace == nil {
 		return
 	}
 	s := Step{Test: one.name, Input: one.saw(f), Outcome: "go on"}
 	if decided {
 		s.Outcome = f.summary()
 	}
-	t.Steps = append(t.Steps, s)
+	f.trace.Steps = append(f.trace.Steps, s)
 }
 
-func (t *Trace) reach(what, dc string, ok bool) {
-	if t == nil {
+func (f *facts) triedTarget(what string, ok bool) {
+	if f.trace == nil {
 		return
 	}
-	s := Step{Test: what, Input: dc, Outcome: "yes"}
+	s := Step{Test: what, Input: f.Target, Outcome: "yes"}
 	if !ok {
 		s.Outcome = "no"
 	}
-	t.Steps = append(t.Steps, s)
+	f.trace.Steps = append(f.trace.Steps, s)
 }
 
 func (f *facts) sawLoop() string {
@@ -134,8 +134,8 @@ func (f *facts) sawReadOnly() string {
 }
 
 func (f *facts) sawForce() string {
-	if values := f.r.Header["X-Dc-Force"]; len(values) > 0 {
-		return fmt.Sprintf("X-DC-Force of %d bytes, trusted: %t; a %s", len(values[0]), f.debug("X-Dc-Force") != "", f.Intent)
+	if values := f.r.Header[headerForce]; len(values) > 0 {
+		return fmt.Sprintf("X-DC-Force of %d bytes, trusted: %t; a %s", len(values[0]), f.debug(headerForce) != "", f.Intent)
 	}
 	return "no X-DC-Force"
 }
