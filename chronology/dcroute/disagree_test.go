@@ -17,9 +17,9 @@ type lagging struct {
 	refreshes atomic.Int32
 }
 
-func (l *lagging) Refresh(context.Context) error {
+func (l *lagging) Refresh(ctx context.Context) error {
 	l.refreshes.Add(1)
-	dc, epoch, _ := l.newest.Primary(context.Background())
+	dc, epoch, _ := l.newest.Primary(ctx)
 	l.Update(func(s *State) { s.Primary, s.Epoch = dc, epoch })
 	return nil
 }

@@ -28,10 +28,13 @@ func TestStickyCookie(t *testing.T) {
 			_ = http.NewResponseController(w).Flush()
 			_, _ = w.Write([]byte("x"))
 		}, want},
-		"fails after the commit": {"POST", func(w http.ResponseWriter, r *http.Request) { MarkWrite(r.Context()); http.Error(w, "oh", 500) }, want},
-		"fails before it":        {"POST", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "oh", 500) }, ""},
-		"writes nothing":         {"POST", func(http.ResponseWriter, *http.Request) {}, ""},
-		"a read that writes":     {"GET", func(_ http.ResponseWriter, r *http.Request) { MarkWrite(r.Context()) }, ""},
+		"fails after the commit": {"POST", func(w http.ResponseWriter, r *http.Request) {
+			MarkWrite(r.Context())
+			http.Error(w, "oh", http.StatusInternalServerError)
+		}, want},
+		"fails before it":    {"POST", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "oh", http.StatusInternalServerError) }, ""},
+		"writes nothing":     {"POST", func(http.ResponseWriter, *http.Request) {}, ""},
+		"a read that writes": {"GET", func(_ http.ResponseWriter, r *http.Request) { MarkWrite(r.Context()) }, ""},
 	} {
 		for _, dc := range []string{"a", "b"} {
 			w.sites["a"].handle(tc.app)

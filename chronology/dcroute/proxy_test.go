@@ -38,7 +38,7 @@ func TestWhatIsForwarded(t *testing.T) {
 		body, _ = io.ReadAll(r.Body)
 	})
 	for _, target := range []string{"/x?x=1;y=2&z=%zz", "/a%2Fb//c/../d;e|f?", "/?&&=", "/wiki/Caf%c3%a9%20%E2%9C%93", "//double?q", "/%7e~\"<>"} {
-		conn, err := net.Dial("tcp", w.sites["b"].server.Listener.Addr().String())
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", w.sites["b"].server.Listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,7 +51,7 @@ func TestWhatIsForwarded(t *testing.T) {
 		_, _ = io.Copy(io.Discard, res.Body)
 		_ = res.Body.Close()
 		_ = conn.Close()
-		if res.StatusCode != 200 || got == nil {
+		if res.StatusCode != http.StatusOK || got == nil {
 			t.Errorf("%s: %s", target, res.Status)
 			continue
 		}
@@ -82,7 +82,7 @@ func TestTrailersAndEarlyHints(t *testing.T) {
 		early = fmt.Sprint(status, h.Get("Link"))
 		return nil
 	}})
-	r, _ := http.NewRequestWithContext(ctx, "POST", w.sites["b"].server.URL, nil)
+	r, _ := http.NewRequestWithContext(ctx, http.MethodPost, w.sites["b"].server.URL, nil)
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +166,7 @@ func TestSecondAddress(t *testing.T) {
 // dropping answers nothing: it reads the headers, perhaps the body, and closes the connection.
 func dropping(t *testing.T, after int) (addr string, requests func() int) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,7 +261,7 @@ func TestHalfAnAnswer(t *testing.T) {
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	})
-	r, _ := http.NewRequestWithContext(t.Context(), "POST", w.sites["b"].server.URL, nil)
+	r, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, w.sites["b"].server.URL, nil)
 	res, err := http.DefaultClient.Do(r)
 	if err == nil {
 		_, err = io.ReadAll(res.Body)
@@ -287,7 +287,7 @@ func TestClientGoesAway(t *testing.T) {
 		<-arrived
 		cancel()
 	}()
-	r, _ := http.NewRequestWithContext(ctx, "GET", w.sites["b"].server.URL, nil)
+	r, _ := http.NewRequestWithContext(ctx, http.MethodGet, w.sites["b"].server.URL, nil)
 	r.Header.Set("Cookie", "UseDC=primary")
 	res, err := http.DefaultClient.Do(r)
 	if !errors.Is(err, context.Canceled) {
@@ -355,7 +355,7 @@ func TestExpectContinue(t *testing.T) {
 		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
 	})
 	body := &bodyThatCounts{left: 10 << 20}
-	r, _ := http.NewRequestWithContext(t.Context(), "POST", w.sites["b"].server.URL, body)
+	r, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, w.sites["b"].server.URL, body)
 	r.ContentLength = int64(body.left)
 	r.Header.Set("Expect", "100-continue")
 	began := time.Now()
@@ -368,7 +368,7 @@ func TestExpectContinue(t *testing.T) {
 		n, err := io.Copy(io.Discard, r.Body)
 		_, _ = fmt.Fprint(w, n, err)
 	})
-	r, _ = http.NewRequestWithContext(t.Context(), "POST", w.sites["b"].server.URL, bytes.NewReader(make([]byte, 1<<20)))
+	r, _ = http.NewRequestWithContext(t.Context(), http.MethodPost, w.sites["b"].server.URL, bytes.NewReader(make([]byte, 1<<20)))
 	r.Header.Set("Expect", "100-continue")
 	w.expect("welcome", w.do(r), 200, "1048576 <nil>")
 }
@@ -444,13 +444,13 @@ func TestUpgradeIsSpliced(t *testing.T) {
 			w.sites["b"].router.upstreams["a"] = up
 		}
 		at, _ := url.Parse(w.sites["b"].server.URL)
-		conn, err := net.Dial("tcp", at.Host)
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", at.Host)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, _ = io.WriteString(conn, "GET /socket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
 		in := bufio.NewReader(conn)
-		res, err := http.ReadResponse(in, nil)
+		res, err := http.ReadResponse(in, nil) //nolint:bodyclose // it has none
 		if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
 			t.Fatal(res, err)
 		}
@@ -473,7 +473,7 @@ func TestEventStream(t *testing.T) {
 			<-next
 		}
 	})
-	r, _ := http.NewRequestWithContext(t.Context(), "GET", w.sites["b"].server.URL, nil)
+	r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, w.sites["b"].server.URL, nil)
 	r.Header.Set("Cookie", "UseDC=primary")
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {

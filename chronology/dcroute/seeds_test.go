@@ -91,7 +91,7 @@ func newFaulty(t *testing.T, w *sim.World, keys [2]string) *faulty {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d.server = &http.Server{Handler: d.router.Middleware(http.HandlerFunc(d.run(f))), ErrorLog: quietLog()} //nolint:gosec // a bubble's
+		d.server = &http.Server{Handler: d.router.Middleware(d.run(f)), ErrorLog: quietLog()}
 		go func() {
 			defer close(d.ended)
 			_ = d.server.Serve(d.wire)

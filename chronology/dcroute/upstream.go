@@ -90,7 +90,7 @@ func (up *upstream) inOrder(now time.Time) []*address {
 
 func (up *upstream) worked(a *address) {
 	if i := slices.Index(up.addresses, a); int(up.good.Load()) != i {
-		up.good.Store(int32(i)) //nolint:gosec // there are few
+		up.good.Store(int32(i))
 	}
 	a.note("", time.Time{})
 }
