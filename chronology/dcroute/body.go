@@ -12,6 +12,7 @@ import (
 type body struct {
 	from  io.Reader
 	taken atomic.Int64
+	whole atomic.Bool // it was read to its end
 
 	mu    sync.Mutex
 	err   error
@@ -26,7 +27,10 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	n, err := b.from.Read(p)
 	b.taken.Add(int64(n))
-	if err != nil && err != io.EOF {
+	switch {
+	case err == io.EOF:
+		b.whole.Store(true)
+	case err != nil:
 		b.err = err
 	}
 	return n, err

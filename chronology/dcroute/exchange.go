@@ -73,8 +73,7 @@ func (x *exchange) act() {
 
 // local lets the next handler answer.
 func (x *exchange) local() {
-	x.served = &served{decision: x.Decision, readOnly: x.readOnly}
-	r := x.r.WithContext(context.WithValue(x.r.Context(), decisionKey{}, x.served))
+	r := x.r.WithContext(x.carry())
 	if x.nonWrite || r.Header[headerNonWrite] != nil || r.Header[headerHop] != nil {
 		r.Header = maps.Clone(r.Header)
 		delete(r.Header, headerHop)
@@ -84,6 +83,12 @@ func (x *exchange) local() {
 		}
 	}
 	x.next.ServeHTTP(x.w, r)
+}
+
+// carry is the context of what runs here.
+func (x *exchange) carry() context.Context {
+	x.served = &served{decision: x.Decision, readOnly: x.readOnly}
+	return context.WithValue(x.r.Context(), decisionKey{}, x.served)
 }
 
 // answering is the moment before the headers go out.

@@ -68,15 +68,37 @@ func (x *exchange) refuseReadOnly(h http.Header) {
 	}
 	h.Set(headerReadOnly, body.Section)
 	if render := x.rt.opts.RenderReadOnly; render != nil {
-		x.served = &served{decision: x.Decision, readOnly: info}
-		x.w.WriteHeader(x.Status)
-		render(x.w, x.r, info)
+		w := &withStatus{ResponseWriter: x.w, status: x.Status}
+		render(w, x.r.WithContext(x.carry()), info)
+		w.WriteHeader(x.Status) // if it has nothing to say
 		return
 	}
 	h.Set("Content-Type", "application/json")
 	x.w.WriteHeader(x.Status)
 	b, _ := json.Marshal(body) // strings and a time always can be
 	_, _ = x.w.Write(b)
+}
+
+// withStatus is a ResponseWriter whose status is decided already.
+type withStatus struct {
+	http.ResponseWriter
+
+	status int
+	sent   bool
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *withStatus) WriteHeader(int) {
+	if !w.sent {
+		w.sent = true
+		w.ResponseWriter.WriteHeader(w.status)
+	}
+}
+
+// Write implements http.ResponseWriter.
+func (w *withStatus) Write(b []byte) (int, error) {
+	w.WriteHeader(w.status)
+	return w.ResponseWriter.Write(b)
 }
 
 // cut shortens a text, between two characters.

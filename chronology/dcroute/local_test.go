@@ -132,12 +132,17 @@ func TestReadOnlyGate(t *testing.T) {
 
 func TestReadOnlyPageOfTheApplication(t *testing.T) {
 	w := newWorld(t, tuning{options: func(_ string, o *Options) {
-		o.RenderReadOnly = func(w http.ResponseWriter, _ *http.Request, i ReadOnlyInfo) {
-			_, _ = w.Write([]byte("sorry: " + i.Reason))
+		o.RenderReadOnly = func(w http.ResponseWriter, r *http.Request, i ReadOnlyInfo) {
+			d, _ := DecisionFrom(r.Context())
+			w.Header().Set("Content-Type", "text/html")
+			w.WriteHeader(http.StatusTeapot) // it is not the page's to say
+			_, _ = w.Write([]byte("sorry: " + i.Reason + ": " + string(d.Reason)))
 		}
 	}}, "a")
 	w.sites["a"].state.Update(func(s *State) { s.ReadOnly["*"] = ReadOnlyInfo{Reason: "moving"} })
-	w.expect("rendered", w.ask("a", "POST", "/x", nil), 503, "sorry: moving")
+	got := w.ask("a", "POST", "/x", nil)
+	w.expect("rendered", got, 503, "sorry: moving: read-only")
+	same(t, "headers", got.header.Get("Content-Type")+" "+got.header.Get("Retry-After"), "text/html 10")
 }
 
 // Case Xr, and what never reaches the application: a client's own X-DC-Non-Write, and a hop header.

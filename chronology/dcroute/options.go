@@ -33,7 +33,7 @@ type Options struct {
 	MatchPath      func(host, rawPath string) string // instead of the rules' own normal form of paths; nil = that
 	TrustDebug     func(*http.Request) bool          // may send X-DC-Force and X-DC-Force-Read-Only; nil = nobody
 
-	RenderReadOnly func(http.ResponseWriter, *http.Request, ReadOnlyInfo) // the body of the gate's 503, whose headers are set; nil = JSON
+	RenderReadOnly func(http.ResponseWriter, *http.Request, ReadOnlyInfo) // the page of the gate's 503: its headers and body, the status is set already; nil = JSON
 	LoopToken      string                                                 // in CDN-Loop, different for services that proxy to each other; "" = "multidc"
 	NoHeaders      bool                                                   // no X-DC on answers
 

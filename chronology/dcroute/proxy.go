@@ -68,9 +68,6 @@ func (x *exchange) send() *sending {
 		s.body = &body{from: r.Body}
 		r.Body = s.body
 		defer s.body.end()
-		if r.ProtoMajor == 1 {
-			_ = http.NewResponseController(x.w).EnableFullDuplex() // an early answer, while the body still comes
-		}
 	}
 	s.up.proxy.ServeHTTP(x.w, r)
 	return s
@@ -179,6 +176,10 @@ func modifyResponse(res *http.Response) error {
 	}
 	for _, name := range []string{headerHop, headerLoop, headerEpoch} {
 		delete(res.Header, name)
+	}
+	if s.body != nil && !s.body.whole.Load() && s.x.r.ProtoMajor == 1 { // an early answer, while the body still comes
+		_ = http.NewResponseController(s.x.w).EnableFullDuplex()
+		res.Header.Set("Connection", "close") // with full duplex and an unread rest the server panics at the next request
 	}
 	s.answer = true
 	return nil

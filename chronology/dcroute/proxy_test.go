@@ -373,6 +373,32 @@ func TestExpectContinue(t *testing.T) {
 	w.expect("welcome", w.do(r), 200, "1048576 <nil>")
 }
 
+// A refused POST leaves its connection fit for the next one, although its body was not read.
+func TestConnectionSurvivesRefusedPosts(t *testing.T) {
+	w := newWorld(t, tuning{options: func(_ string, o *Options) {
+		o.Upstreams["a"] = Upstream{Addrs: []string{nowhere(t)}, AllowPlaintext: true}
+	}}, "b")
+	transport := new(http.Transport)
+	defer transport.CloseIdleConnections()
+	connections := 0
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
+		if !i.Reused {
+			connections++
+		}
+	}})
+	for range 20 {
+		r, _ := http.NewRequestWithContext(ctx, http.MethodPost, w.sites["b"].server.URL, strings.NewReader("a short body"))
+		res, err := transport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, res.Body)
+		_ = res.Body.Close()
+		same(t, "status", res.StatusCode, http.StatusServiceUnavailable)
+	}
+	same(t, "connections", connections, 1)
+}
+
 // The server must find its own body at the end: with another one it may try to read what the client was told not to send.
 func TestTheRequestKeepsItsBody(t *testing.T) {
 	kept := make(chan bool, 1)

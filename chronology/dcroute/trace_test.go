@@ -97,12 +97,16 @@ func (w *randomWorld) request() *http.Request {
 	for _, header := range []string{
 		"Cookie: session=" + secret + strconv.Itoa(w.IntN(1000)), "Cookie: UseDC=primary", "Authorization: Bearer " + secret,
 		"X-DC-Force: " + pick(w, "a", "b", "c", "d", secret), "X-Trusted: 1", "CDN-Loop: multidc", "CDN-Loop: multidc, " + pick(w, "multidc", "x"),
-		"X-DC-Hop: " + w.hop(), "Connection: upgrade", "Upgrade: websocket",
+		"X-DC-Hop: " + w.hop(),
 	} {
 		if w.IntN(6) == 0 {
 			name, value, _ := strings.Cut(header, ": ")
 			r.Header.Add(name, value)
 		}
+	}
+	if w.IntN(6) == 0 {
+		r.Header.Set("Connection", "upgrade")
+		r.Header.Set("Upgrade", "websocket")
 	}
 	if w.IntN(50) == 0 {
 		r.Header.Set("X-DC-Force-Read-Only", "drill")
