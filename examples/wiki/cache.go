@@ -91,6 +91,10 @@ func (p *pages) rendered(ctx context.Context, title string) (rendered, error) {
 
 // newest returns a page to be shown, from the cache if it is there, and how it came by it.
 func (p *pages) newest(ctx context.Context, title string) (pageBody, string, error) {
+	if p.own.RecentWriter(ctx) { // what is cached may be older than its edit, if a cut link has lost the purge
+		body, err := p.uncached(ctx, title)
+		return body, "not asked, for this client has just written", err
+	}
 	page, errPage := p.cache.page.Fetch(ctx, title)
 	html, errHTML := p.cache.html.Fetch(ctx, title)
 	how := fmt.Sprintf("page %s, HTML %s", page.Outcome, html.Outcome)
@@ -101,14 +105,19 @@ func (p *pages) newest(ctx context.Context, title string) (pageBody, string, err
 	case errPage != nil || errHTML != nil:
 		return pageBody{}, how, errors.Join(errPage, errHTML)
 	case page.Value.ID != html.Value.Revision: // two values are of two moments: there was an edit in between
-		r, err := p.page(ctx, title)
-		if err != nil {
-			return pageBody{}, how, err
-		}
-		out, err := render(title, r.Text)
-		return pageBody{Revision: r, HTML: out}, how + ", of another revision: not used", err
+		body, err := p.uncached(ctx, title)
+		return body, how + ", of another revision: not used", err
 	case !page.Found:
 		return pageBody{}, how, errNoPage
 	}
 	return pageBody{Revision: page.Value, HTML: html.Value.HTML}, how, nil
+}
+
+func (p *pages) uncached(ctx context.Context, title string) (pageBody, error) {
+	r, err := p.page(ctx, title)
+	if err != nil {
+		return pageBody{}, err
+	}
+	html, err := render(title, r.Text)
+	return pageBody{Revision: r, HTML: html}, err
 }

@@ -38,8 +38,9 @@ type linkState struct {
 	Engine  string
 	Link    string // open, cut, unknown
 	Lag     time.Duration
-	LagIs   string // what the lag is a lag of
-	Problem string // why replication does not run
+	LagIs   string        // what the lag is a lag of
+	Latency time.Duration // of whatever crosses the link
+	Problem string        // why replication does not run
 }
 
 // age says how old data may be: it is a bound, so it is rounded upwards.

@@ -21,6 +21,7 @@ type config struct {
 	dataDir      string // "" = a temporary one
 	servers      string // "" = embedded databases and caches
 	state        string // file that says who is the primary; "" = in memory
+	rollout      float64
 }
 
 var errHelp = flag.ErrHelp
@@ -37,6 +38,7 @@ func parseFlags(args []string, out io.Writer) (config, error) {
 	set.StringVar(&cfg.dataDir, "data", "", "keep the embedded databases in `DIR` (default: a temporary one)")
 	set.StringVar(&cfg.servers, "servers", "", "use the MariaDB and memcached servers of the test bed whose `ENVFILE` this is")
 	set.StringVar(&cfg.state, "state", "", "`FILE` that says which datacenter is the primary; the wiki follows it when it changes (default: in the -data directory, else in memory)")
+	set.Float64Var(&cfg.rollout, "rollout", 100, "`PERCENT` of the clients that read in the datacenter where they come in; the others' reads, and all edits, go to the primary")
 	if err := set.Parse(args); err != nil {
 		return config{}, err
 	}
@@ -59,6 +61,9 @@ func (cfg *config) check() error {
 	}
 	if err := checkLag(cfg.lag); err != nil {
 		return fmt.Errorf("-lag: %w", err)
+	}
+	if !(cfg.rollout >= 0 && cfg.rollout <= 100) { // nor NaN
+		return fmt.Errorf("-rollout: %v: want 0 to 100", cfg.rollout)
 	}
 	if cfg.servers != "" && cfg.dataDir != "" {
 		return errors.New("-data is for the embedded databases and -servers for those of a test bed: give one of them")

@@ -3,11 +3,13 @@
 //
 //	go run ./examples/wiki
 //
-// serves DC a, at first the primary, on http://127.0.0.1:8081 and DC b on http://127.0.0.1:8082. Readers read what is near
-// them; edits go to the primary, from the other DC across the link. Pages are read through a cache in each DC, and an edit
-// purges both. Without -servers the databases are two SQLite files of which one follows the other, and the caches are in
-// memory; with it they are the MariaDB and memcached servers of a test bed. On /_dc the link can be slowed, cut and healed,
-// and the primary moved; /_dc/databases and /_dc/cache say what a DC knows of the servers.
+// serves DC a, at first the primary, on http://127.0.0.1:8081 and DC b on http://127.0.0.1:8082. Readers read in the DC where
+// they come in, with -rollout 2 only two percent of them; edits are made in the primary, and who comes in elsewhere is sent
+// there across the link. An author sees the own edit at once in both DCs, however far one is behind. Pages are read through
+// a cache in each DC, and an edit purges both. Without -servers the databases are two SQLite files of which one follows the
+// other, and the caches are in memory; with it they are the MariaDB and memcached servers of a test bed. On /_dc the link can
+// be slowed, cut and healed, and the primary moved; the pages below it say what a DC knows of the databases, its cache, its
+// router, and the edits that a client must see.
 package main
 
 import (
@@ -54,7 +56,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	dbs, err := openDatabases(ctx, cfg, states, log)
+	dbs, err := openDatabases(ctx, cfg, states, sockets, log)
 	if err != nil {
 		return err
 	}
@@ -76,7 +78,10 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 			return err
 		}
 		for _, s := range sites {
-			w := newWiki(s, sites, sockets)
+			w, err := newWiki(s, sites, sockets, dbs, cfg.rollout)
+			if err != nil {
+				return err
+			}
 			group.Go(func() error { return serve(ctx, sockets.of(s.dc), w.handler(), log) })
 			fmt.Fprintf(out, "DC %s: http://%s/\n", s.dc, sockets.of(s.dc).Addr())
 		}
@@ -85,14 +90,20 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 	return group.Wait()
 }
 
-// openDatabases opens the databases and caches of both DCs: of a test bed, or embedded.
-func openDatabases(ctx context.Context, cfg config, states states, log io.Writer) (databases, error) {
+// openDatabases opens the databases and caches of both DCs, of a test bed or embedded, and the link between the two.
+func openDatabases(ctx context.Context, cfg config, states states, sockets sockets, log io.Writer) (*link, error) {
 	primary, err := states.primary(ctx)
 	if err != nil {
 		return nil, err
 	}
+	var dbs databases
 	if cfg.servers != "" {
-		return openMariaDB(ctx, cfg, primary)
+		dbs, err = openMariaDB(ctx, cfg, primary)
+	} else {
+		dbs, err = openEmbedded(ctx, cfg, primary, log)
 	}
-	return openEmbedded(ctx, cfg, primary, log)
+	if err != nil {
+		return nil, err
+	}
+	return openLink(ctx, dbs, sockets)
 }

@@ -123,7 +123,11 @@ func (r *running) do(method, dc, path, kind, body string) answer {
 	defer func() { _ = res.Body.Close() }()
 	text, err := io.ReadAll(res.Body)
 	require.NoError(r.tb, err)
-	require.Equal(r.tb, dc, res.Header.Get("Multidc-Served-By"), "%s %s", method, path)
+	if routed := res.Header.Get("X-DC"); routed != "" {
+		require.Contains(r.tb, routed, "; via="+dc+"; ", "%s %s", method, path)
+	} else {
+		require.Equal(r.tb, dc, res.Header.Get("Multidc-Served-By"), "%s %s", method, path)
+	}
 	return answer{status: res.StatusCode, header: res.Header, body: string(text)}
 }
 

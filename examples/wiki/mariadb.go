@@ -154,6 +154,7 @@ func (m *mariaDB) link(ctx context.Context) linkState {
 	if out.Link, out.Lag, err = m.control.state(ctx); err != nil {
 		out.Problem = err.Error()
 	}
+	out.Latency = out.Lag
 	return out
 }
 

@@ -124,3 +124,25 @@ func TestWikiFollowsSwitchedServers(t *testing.T) {
 	w.shows(dcA, "/wiki/Switched", "saved in b")
 	w.shows(dcA, "/_dc/databases", "primary mariadb-b")
 }
+
+// With the replication to b stopped, too, an author sees the own edits in b; and a cut makes no edit happen twice.
+func TestOwnEditsOnMariaDB(t *testing.T) {
+	ring, _, env := startBed(t)
+	w := startWiki(t, "-servers", env, "-import", docs(t, map[string]string{"x.md": "x"}), "-lag", "20ms")
+	w.imported()
+	w.readsNear(dcB)
+	havePages(t, ring, 1)
+	admin, err := sql.Open("mysql", ring.Var("MARIADB_B_ADMIN"))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, admin.Close()) }()
+	_, err = admin.ExecContext(t.Context(), "STOP SLAVE SQL_THREAD")
+	require.NoError(t, err)
+	for _, browser := range []*running{w.as(), w.as("UseDC")} {
+		ownEdits(t, browser)
+	}
+	require.Equal(t, http.StatusNotFound, w.get(dcB, "/history/Mine").status, "no other reader sees them yet")
+	_, err = admin.ExecContext(t.Context(), "START SLAVE SQL_THREAD")
+	require.NoError(t, err)
+	w.shows(dcB, "/wiki/Mine", "second of mine")
+	cutDuringEdits(t, w, 4, 25)
+}

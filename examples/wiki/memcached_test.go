@@ -111,7 +111,7 @@ func TestPagesAreCachedOnMemcached(t *testing.T) {
 		require.Contains(t, w.get(dcB, "/wiki/y").body, "a server does not answer: "+misses)
 	}
 	w.edit(dcB, "y", "edited without a cache")
-	w.purged(dcB, missed, "done")
+	w.purged(dcA, "done", missed)
 	w.shows(dcA, "/wiki/y", "edited without a cache")
 	w.shows(dcB, "/wiki/y", "edited without a cache")
 	pool.Server("memcached-b-1").Start()

@@ -176,7 +176,7 @@ func (p *pages) put(ctx context.Context, tx *sql.Tx, e edit) (changed bool, err 
 		return false, errConflict
 	}
 	res, err := tx.ExecContext(ctx, "INSERT INTO revision (title, text, summary, dc, at, imported) VALUES (?, ?, ?, ?, ?, ?)",
-		e.title, e.text, e.summary, p.dc, time.Now().UnixMicro(), e.imported)
+		e.title, e.text, e.summary, p.entryDC(ctx), time.Now().UnixMicro(), e.imported)
 	if err != nil {
 		return false, err
 	}

@@ -61,7 +61,7 @@ func serve(ctx context.Context, l net.Listener, h http.Handler, log io.Writer) e
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       20 * time.Second,
-		WriteTimeout:      30 * time.Second,
+		WriteTimeout:      45 * time.Second, // longer than the router waits for the other datacenter: 30 s
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          stdlog.New(log, "wiki: ", 0),

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/multidc/multidc/chronology"
+	"github.com/multidc/multidc/chronology/dcroute"
 	"github.com/multidc/multidc/rdbms"
 	"github.com/multidc/multidc/rdbms/switchover"
 )
@@ -60,13 +63,15 @@ func (s states) primary(ctx context.Context) (string, error) {
 	return dc, err
 }
 
-// site is what the processes of one datacenter have: their view of who is the primary, and of the database servers, and a
-// cache.
+// site is what the processes of one datacenter have: their view of who is the primary, and of the database servers, a
+// cache, and what lets clients see their own edits.
 type site struct {
 	dc      string
 	state   *switchover.State
 	cluster *rdbms.Cluster
+	own     *chronology.Protector
 	cache   *pageCache
+	secret  []byte // the same in both: what one has signed, a cookie or a request sent across, the other believes
 	dbs     databases
 	log     io.Writer
 	problem atomic.Pointer[string] // why the databases have not followed the state; nil = they have
@@ -76,12 +81,20 @@ type site struct {
 type sites []*site
 
 func openSites(states states, dbs databases, log io.Writer) (list sites, err error) {
+	secret := make([]byte, 32)
+	_, _ = rand.Read(secret) // it does not fail
 	for _, dc := range []string{dcA, dcB} {
-		s := &site{dc: dc, state: states[dc], dbs: dbs, log: log}
+		s := &site{dc: dc, state: states[dc], secret: secret, dbs: dbs, log: log}
 		if s.cache, err = newPageCache(s); err == nil {
 			s.cluster, err = rdbms.New(dbs.config(dc, dbs.primary()), &rdbms.Options{
 				DC: dc, Engine: dbs.engine(), ClusterReason: s.state.ClusterReason(""),
 				PollRemote: time.Second, // as the near ones: so the pages soon show what was changed
+				Events:     rdbms.Events{OnWrote: func(ctx context.Context, _ rdbms.WriteInfo) { dcroute.MarkWrite(ctx) }},
+			})
+		}
+		if err == nil {
+			s.own, err = chronology.New([]chronology.Cluster{s.cluster.Positions()}, &chronology.Options{
+				DC: dc, Keys: []chronology.Key{{ID: 1, Secret: secret}},
 			})
 		}
 		if err != nil {

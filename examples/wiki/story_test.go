@@ -49,11 +49,7 @@ func story(t *testing.T, w *running) {
 	a := w.post(dcB, "/_dc/cut", nil)
 	require.Equal(t, http.StatusSeeOther, a.status, a.body)
 	w.shows(dcA, "/_dc", `<span class="pill">cut</span>`)
-	a = w.post(dcB, "/edit/Story", url.Values{"text": {"never saved"}})
-	require.Equal(t, http.StatusServiceUnavailable, a.status)
-	require.NotEmpty(t, a.header.Get("Retry-After"))
-	require.Contains(t, a.body, "never saved", "the visitor's text is not lost")
-	require.Contains(t, a.body, "cannot reach at the moment")
+	w.cannotReach(dcB, "/edit/Story")
 	w.edit(dcA, "Story", "third, written during the cut")
 	w.shows(dcA, "/wiki/Story", "third, written during the cut")
 	before := w.get(dcB, "/wiki/Story")
@@ -177,9 +173,7 @@ func TestLinkToTheOther(t *testing.T) {
 		"http://wiki.test:83/recent": {a: at("127.0.0.1", 81), b: at("::", 83)},
 		"http://[fe80::1]:84/recent": {a: at("::", 81), b: at("fe80::1", 84)},
 	} {
-		w := &wiki{site: &site{dc: dcA}}
-		w.otherHost, w.otherPort = s.other(dcA)
-		require.Equal(t, want, w.otherURL(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://wiki.test:81/recent", http.NoBody)))
+		require.Equal(t, want, s.otherURL(dcA, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://wiki.test:81/recent", http.NoBody)))
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/multidc/multidc/chronology/dcroute"
 	"github.com/multidc/multidc/rdbms"
 )
 
@@ -19,16 +20,16 @@ import (
 type wiki struct {
 	*site
 
-	both      sites  // to be shown
-	otherHost string // empty: the one in the request
-	otherPort string
-	pages     *pages
+	both    sites // to be shown
+	sockets sockets
+	pages   *pages
+	router  *dcroute.Router
 }
 
-func newWiki(s *site, both sites, sockets sockets) *wiki {
-	w := &wiki{site: s, both: both, pages: newPages(s)}
-	w.otherHost, w.otherPort = sockets.other(s.dc)
-	return w
+func newWiki(s *site, both sites, sockets sockets, l *link, rollout float64) (w *wiki, err error) {
+	w = &wiki{site: s, both: both, sockets: sockets, pages: newPages(s)}
+	w.router, err = w.newRouter(l, rollout)
+	return w, err
 }
 
 func otherDC(dc string) string {
@@ -38,7 +39,7 @@ func otherDC(dc string) string {
 	return dcA
 }
 
-// handler is all routes, and what holds for all of them.
+// handler is all pages, and what holds for all of them.
 func (w *wiki) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", w.home)
@@ -51,12 +52,14 @@ func (w *wiki) handler() http.Handler {
 	mux.HandleFunc("GET /_dc", w.dcs)
 	mux.HandleFunc("GET /_dc/databases", w.databases)
 	mux.HandleFunc("GET /_dc/cache", w.explainCache)
+	mux.HandleFunc("GET /_dc/routing", w.explainRouting)
+	mux.HandleFunc("GET /_dc/own", w.explainOwn)
 	mux.HandleFunc("POST /_dc/primary", w.setPrimary)
 	mux.HandleFunc("POST /_dc/lag", w.setLag)
 	mux.HandleFunc("POST /_dc/cut", w.cut)
 	mux.HandleFunc("POST /_dc/heal", w.heal)
 	mux.HandleFunc("GET /style.css", style)
-	return w.everywhere(http.NewCrossOriginProtection().Handler(mux))
+	return w.routed(http.NewCrossOriginProtection().Handler(mux))
 }
 
 // requestTime is how long an answer may take, with all its queries.
@@ -70,9 +73,10 @@ func (w *wiki) everywhere(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cache-Control", "no-cache")
+		rememberClient(rw, r)
 		ctx, cancel := context.WithTimeout(r.Context(), requestTime)
 		defer cancel()
-		next.ServeHTTP(rw, r.WithContext(rdbms.WithScope(ctx))) // one server for all reads of a request
+		next.ServeHTTP(rw, r.WithContext(ctx))
 	})
 }
 
@@ -91,7 +95,7 @@ func (w *wiki) titled(h func(http.ResponseWriter, *http.Request, string)) http.H
 //go:embed templates/*.html templates/style.css
 var files embed.FS
 
-var templates = parseTemplates("home", "page", "edit", "history", "recent", "dc", "databases", "cache", "problem")
+var templates = parseTemplates("home", "page", "edit", "history", "recent", "dc", "databases", "cache", "routing", "own", "problem")
 
 func parseTemplates(names ...string) map[string]*template.Template {
 	funcs := template.FuncMap{
@@ -119,33 +123,37 @@ type frame struct {
 	OtherURL    string // the same in the other datacenter
 	OtherDC     string
 	Served      rdbms.Served
+	Way         way
 	Cached      string // how the cache had it; empty if it was not asked
 	Purge       *purge // the last from here, or nil
 	Body        any
 }
 
 func (w *wiki) begin(r *http.Request) frame {
-	return frame{DC: w.dc, Primary: w.cluster.Positions().WriterDC(), OtherDC: otherDC(w.dc), OtherURL: w.otherURL(r)}
+	entry := w.entryDC(r.Context())
+	return frame{DC: w.dc, Primary: w.cluster.Positions().WriterDC(), OtherDC: otherDC(entry), OtherURL: w.sockets.otherURL(entry, r)}
 }
 
-func (w *wiki) otherURL(r *http.Request) string {
+// otherURL is the same page in the datacenter where the request did not come in.
+func (s sockets) otherURL(entry string, r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.Host)
 	if err != nil {
 		host = strings.Trim(r.Host, "[]")
 	}
-	if w.otherHost != "" {
-		host = w.otherHost
+	otherHost, port := s.other(entry)
+	if otherHost != "" {
+		host = otherHost
 	}
 	u := *r.URL
 	if r.Method == http.MethodPost {
 		u.Path, u.RawPath, u.RawQuery = "/", "", ""
 	}
-	return "http://" + net.JoinHostPort(host, w.otherPort) + u.RequestURI()
+	return "http://" + net.JoinHostPort(host, port) + u.RequestURI()
 }
 
 // show renders a page completely before it sends the first byte. The footer tells what its reads got.
 func (w *wiki) show(rw http.ResponseWriter, r *http.Request, status int, name string, f frame) {
-	f.Served, f.Purge = w.cluster.Served(r.Context()), w.cache.last.Load()
+	f.Served, f.Way, f.Purge = w.cluster.Served(r.Context()), w.wayOf(r.Context()), w.cache.last.Load()
 	var out bytes.Buffer
 	if err := templates[name].Execute(&out, f); err != nil {
 		http.Error(rw, "The page cannot be shown: "+err.Error(), http.StatusInternalServerError)
@@ -198,8 +206,8 @@ func (w *wiki) asProblem(ctx context.Context, err error) *problem {
 		return busy(int(readOnly.RetryAfter.Seconds()), "Read-only", "The wiki takes no edits at the moment: "+readOnly.Reason+
 			". Nothing was changed. Reading goes on; try to save again in a while.")
 	case errors.Is(err, errUnavailable):
-		return busy(5, "Not saved", "Edits are saved in datacenter "+primary+", which datacenter "+w.dc+
-			" cannot reach at the moment. Nothing was changed. Reading goes on; try to save again in a while.")
+		return busy(5, "Not saved", "The database in datacenter "+primary+", where edits are saved, cannot be reached from datacenter "+
+			w.dc+" at the moment. Nothing was changed. Reading goes on; try to save again in a while.")
 	case lost(err):
 		return busy(5, "No answer", "The databases do not answer in datacenter "+w.dc+". Try again in a while.")
 	case w.pages.tablesMissing(ctx):
