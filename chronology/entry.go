@@ -12,11 +12,13 @@ type entry struct {
 	asOf     time.Time // of the position
 	position string    // "" = touch only
 	wrote    bool      // the client wrote; else it is only required
+	beyond   bool      // the touch is of a write that the position does not include
 }
 
 const (
 	maxPosition = 4 << 10
-	// touchSlack is how exact a touch is: databases limit the lag to its age and a second.
+	// touchSlack is how exact a touch is: databases limit the lag to its age and a second. So a touch says nothing new that is
+	// less than this after a position.
 	touchSlack = time.Second
 )
 
@@ -30,15 +32,16 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// merge is what includes both. "The newest asOf wins", as in MediaWiki, loses the write of a host whose clock is slow.
+// merge is what includes both; b is the later news. "The newest asOf wins", as in MediaWiki, loses the write of a host whose
+// clock is slow.
 func merge(mergePositions func(a, b string) (string, error), a, b entry) entry {
 	m := entry{cluster: b.cluster, touch: later(a.touch, b.touch), asOf: later(a.asOf, b.asOf), wrote: a.wrote || b.wrote}
 	switch {
 	case a.position == "" && b.position == "":
-	case a.position == "":
-		return mergeTouch(m, b, a.touch)
+	case a.position == "": // it was read after the touch, whatever the clocks say, and so includes that write
+		m.position, m.asOf = b.position, b.asOf
 	case b.position == "":
-		return mergeTouch(m, a, b.touch)
+		m.position, m.asOf, m.beyond = a.position, a.asOf, a.beyond || b.touch.Sub(a.asOf) > touchSlack
 	default:
 		newer := a
 		if b.asOf.After(a.asOf) {
@@ -53,16 +56,6 @@ func merge(mergePositions func(a, b string) (string, error), a, b entry) entry {
 	return m
 }
 
-// mergeTouch keeps one of a position and a touch: when the touch is more than its slack later its limit covers the position's
-// write too, else the position covers all that the touch would.
-func mergeTouch(m, with entry, touch time.Time) entry {
-	m.position, m.asOf = with.position, with.asOf
-	if touch.Sub(with.asOf) > touchSlack {
-		m.position, m.asOf = "", time.Time{}
-	}
-	return m
-}
-
 // reduce makes entries fit: the oldest position becomes touch only, again and again, then the oldest touches go. It returns
 // the clusters that lost something.
 func reduce(list []entry, fits func([]entry) bool) (kept []entry, lost []string) {
@@ -73,7 +66,7 @@ func reduce(list []entry, fits func([]entry) bool) (kept []entry, lost []string)
 		}
 		at := oldest(kept, func(e entry) (time.Time, bool) { return e.asOf, e.position != "" })
 		if at >= 0 {
-			kept[at].position, kept[at].touch = "", kept[at].latest()
+			kept[at].position, kept[at].touch, kept[at].beyond = "", kept[at].latest(), false
 		} else if at = oldest(kept, func(e entry) (time.Time, bool) { return e.touch, true }); at >= 0 {
 			lost = append(lost, kept[at].cluster)
 			kept = slices.Delete(kept, at, at+1)

@@ -69,7 +69,7 @@ func (m *Memory) Update(ctx context.Context, key string, ttl time.Duration, fn f
 		m.byID[key] = e
 		heap.Push(&m.soon, e)
 	}
-	e.value, e.ends = bytes.Clone(value), now.Add(ttl)
+	e.value, e.ends = append([]byte{}, value...), now.Add(ttl)
 	heap.Fix(&m.soon, e.at)
 	return nil
 }

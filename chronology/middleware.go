@@ -44,7 +44,9 @@ func (p *Protector) Middleware(next http.Handler) http.Handler {
 			hook.Finish()
 			q.late(r)
 		}()
-		next.ServeHTTP(hook.Handlers(), r.WithContext(q))
+		in := r.WithContext(q)
+		defer func() { r.MultipartForm = in.MultipartForm }() // the server removes its files
+		next.ServeHTTP(hook.Handlers(), in)
 	})
 }
 
@@ -159,17 +161,23 @@ func (q *request) store(ctx context.Context, written []entry) (index uint32, ok 
 	defer cancel()
 	var next value
 	var lost []string
+	var gone bool // what the client has seen
 	err := p.opts.Store.Update(ctx, p.storeKey(q.id), p.storeLife(), func(old []byte) ([]byte, error) {
 		var v value
 		if old != nil {
 			v, _ = decodeValue(old) // what cannot be read counts as absent
 		}
+		gone = v.index < q.seen
+		v.index = max(v.index, q.seen) // what another DC's store has must not pass for this
 		next, lost = v.add(written, p.mergeOf)
 		return next.encode(), nil
 	})
 	if err != nil {
 		p.hole(ctx, HoleStoreWrite, "", err)
 		return 0, false
+	}
+	if gone && q.found {
+		p.hole(ctx, HoleIndexBehind, "", nil)
 	}
 	for _, cluster := range lost {
 		p.hole(ctx, HoleNoRoom, cluster, nil)
@@ -211,8 +219,8 @@ func (p *Protector) seal(now time.Time, list []entry) string {
 	claims := make([]claim, 0, len(list))
 	for _, e := range list {
 		c := claim{cluster: clusterHash(e.cluster), wrote: e.wrote, asOf: e.asOf, position: e.position}
-		if e.position == "" {
-			c.asOf = e.touch
+		if e.position == "" || e.beyond { // there is room for one: the touch limits the lag for the position's write too
+			c.position, c.asOf = "", e.touch
 		}
 		claims = append(claims, c)
 	}

@@ -57,6 +57,9 @@ func (p *Protector) Resume(ctx context.Context, token string, wait time.Duration
 	if !q.useToken(token, FromToken, p.opts.MaxTokenAge, how{-1, OnTimeoutPrimary}) {
 		return q, false, ErrBadToken
 	}
+	if q.refused { // then there is nothing to ask for, and nothing was reached
+		return q, false, nil
+	}
 	reached, err := q.awaitReached(wait)
 	return q, reached, err
 }

@@ -20,9 +20,12 @@ type request struct {
 	required []entry // of the database with that number; nil as long as nothing is
 	sources  []Source
 	marked   []time.Time // by MarkWritten, likewise
+	refused  bool        // a cluster did not take a position
 	wroteAt  time.Time   // when the client wrote last, by what it brought
 	sticky   bool        // it brought the sticky cookie
 	id       string      // of the client, in the store; "" = not known yet
+	seen     uint32      // the index that it brought,
+	found    bool        // which the store had
 
 	returned  bool      // the handler has
 	complete  bool      // it had at the hook: nothing can have come since
@@ -91,13 +94,13 @@ func (q *request) useTicket(text string, h how) {
 		p.rejected(q, FromCookie, why, "")
 		return
 	}
-	q.id, q.wroteAt = t.id, later(q.wroteAt, t.issued)
+	q.id, q.seen, q.wroteAt = t.id, t.index, later(q.wroteAt, t.issued)
 	v, err := q.readStore(t)
 	if err != nil {
 		p.hole(q, HoleStoreRead, "", err)
 		return
 	}
-	if v.index < t.index {
+	if q.found = v.index >= t.index; !q.found {
 		p.hole(q, HoleIndexBehind, "", nil)
 	}
 	for _, e := range v.entries {
@@ -179,7 +182,12 @@ func (q *request) require(i int, e entry, from Source, h how) {
 			return
 		}
 	}
-	if err := d.Require(q, e.position, asOf, h.wait, string(h.onTimeout)); err != nil {
+	err := d.Require(q, e.position, asOf, h.wait, string(h.onTimeout))
+	if err == nil && e.beyond && p.now().Sub(e.touch) <= p.opts.Window {
+		err = d.Require(q, "", e.touch, h.wait, string(h.onTimeout))
+	}
+	if err != nil {
+		q.refused = true
 		p.hole(q, HoleRequire, d.name, err)
 		return
 	}

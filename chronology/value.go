@@ -66,6 +66,7 @@ func decodeValue(b []byte) (v value, err error) {
 		e := entry{cluster: cluster, touch: time.UnixMilli(one.T), wrote: true}
 		if one.P != "" && len(one.P) <= maxPosition {
 			e.asOf, e.position = time.UnixMilli(one.A), one.P
+			e.beyond = e.touch.Sub(e.asOf) > touchSlack // or the answer began that long after the commit: then it is only stricter
 		}
 		v.entries = append(v.entries, e)
 	}

@@ -28,6 +28,7 @@ func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, first
 		}
 		list = append(list, list[0])
+		s.up.transport.CloseIdleConnections() // they may be as dead as that one
 	}
 	res, second := s.attempt(r, list[1], 2)
 	if second != nil && first.kind == lost {
@@ -65,7 +66,7 @@ func (s *sending) mayRetry(r *http.Request, f *failed) bool {
 	case unreachable:
 		return true
 	case lost:
-		return safe(r.Method) || r.Method == http.MethodPut || r.Method == http.MethodDelete
+		return s.x.harmless() && safe(r.Method) || r.Method == http.MethodPut || r.Method == http.MethodDelete
 	}
 	return false
 }

@@ -11,22 +11,22 @@ import (
 // transport closes what it has not read, even when no connection was made, and the body is needed again.
 type body struct {
 	from  io.Reader
-	taken atomic.Int64
 	whole atomic.Bool // it was read to its end
+	ended atomic.Bool
 
-	mu    sync.Mutex
+	mu    sync.Mutex // of the one Read at a time
+	taken int64
 	err   error
-	ended bool
 }
 
 func (b *body) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.ended {
+	if b.ended.Load() {
 		return 0, http.ErrBodyReadAfterClose
 	}
 	n, err := b.from.Read(p)
-	b.taken.Add(int64(n))
+	b.taken += int64(n)
 	switch {
 	case err == io.EOF:
 		b.whole.Store(true)
@@ -38,16 +38,24 @@ func (b *body) Read(p []byte) (int, error) {
 
 func (b *body) Close() error { return nil }
 
-// end is when the server takes the body back: a transport may read on for a while.
-func (b *body) end() {
-	b.mu.Lock()
+// end is when the server takes the body back: a transport may read on for a while. It does not wait for a Read: the client
+// may have stopped sending, and wait for an early answer.
+func (b *body) end() { b.ended.Store(true) }
+
+// untouched: nothing was taken, and, after end, nothing will be.
+func (b *body) untouched() bool {
+	if !b.mu.TryLock() {
+		return false // somebody reads
+	}
 	defer b.mu.Unlock()
-	b.ended = true
+	return b.taken == 0
 }
 
 // failed is why the body could not be read to its end.
 func (b *body) failed() error {
-	b.mu.Lock()
+	if !b.mu.TryLock() {
+		return nil
+	}
 	defer b.mu.Unlock()
 	return b.err
 }

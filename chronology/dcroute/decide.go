@@ -7,7 +7,11 @@ import (
 
 // judge decides. It is pure but for reading the state's memory; trace nil = none.
 func (rt *Router) judge(r *http.Request, trace *Trace) verdict {
-	f := facts{rt: rt, r: r, rules: rt.rules.Load(), trace: trace}
+	return rt.judgeBy(rt.rules.Load(), r, trace)
+}
+
+func (rt *Router) judgeBy(rules *ruleSet, r *http.Request, trace *Trace) verdict {
+	f := facts{rt: rt, r: r, verdict: verdict{rules: rules}, trace: trace}
 	f.gather()
 	for i := range tests {
 		decided := tests[i].decides(&f)
@@ -96,7 +100,7 @@ func (f *facts) untilWritable() time.Duration {
 	if f.readOnly.Until.IsZero() || left <= 0 {
 		return f.rt.opts.RetryAfter
 	}
-	return min((left + time.Second - 1).Truncate(time.Second), 120*time.Second)
+	return (min(left, 120*time.Second) + time.Second - 1).Truncate(time.Second) // limited first: "for ages" would overflow
 }
 
 // arrived: whoever sent it here, it is not sent on.

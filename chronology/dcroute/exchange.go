@@ -2,6 +2,7 @@ package dcroute
 
 import (
 	"context"
+	"crypto/tls"
 	"maps"
 	"net/http"
 	"strings"
@@ -35,6 +36,8 @@ type exchange struct {
 
 	verdict
 
+	outside http.Header // what the headers of the answer were before it was forwarded
+
 	served *served // when it is executed here
 	status int     // of the answer, 0 = none was begun
 	sticky bool    // the cookie was set
@@ -46,7 +49,7 @@ func (rt *Router) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := &exchange{rt: rt, r: r, next: next, began: time.Now(), verdict: rt.judge(r, nil)}
 		if x.behind && rt.refresh(r.Context()) {
-			x.verdict = rt.judge(r, nil)
+			x.verdict = rt.judgeBy(x.rules, r, nil)
 		}
 		if on := rt.opts.Events.OnHopRejected; on != nil && x.hopRejected != "" {
 			on(r.Context(), HopInfo{x.hopRejected})
@@ -74,6 +77,13 @@ func (x *exchange) act() {
 // local lets the next handler answer.
 func (x *exchange) local() {
 	r := x.r.WithContext(x.carry())
+	switch https := x.byHTTPS(); {
+	case x.hop == nil:
+	case !https: // TLS is of the link between the DCs, and a Secure cookie would be lost
+		r.TLS = nil
+	case r.TLS == nil:
+		r.TLS = &tls.ConnectionState{}
+	}
 	if x.nonWrite || r.Header[headerNonWrite] != nil || r.Header[headerHop] != nil {
 		r.Header = maps.Clone(r.Header)
 		delete(r.Header, headerHop)
@@ -82,6 +92,7 @@ func (x *exchange) local() {
 			r.Header.Set(headerNonWrite, "true")
 		}
 	}
+	defer func() { x.r.MultipartForm = r.MultipartForm }() // the server removes its files
 	x.next.ServeHTTP(x.w, r)
 }
 
@@ -94,6 +105,11 @@ func (x *exchange) carry() context.Context {
 // answering is the moment before the headers go out.
 func (x *exchange) answering(h http.Header, status int) {
 	x.status = status
+	for name, values := range x.outside { // ReverseProxy clears all with each 1xx
+		if _, there := h[name]; !there {
+			h[name] = values
+		}
+	}
 	if x.hop == nil && !x.rt.opts.NoHeaders {
 		h.Set(headerDC, x.describe())
 	}

@@ -10,6 +10,7 @@ import (
 // verdict is a Decision with what the driver needs besides.
 type verdict struct {
 	Decision
+	rules          *ruleSet // by which it was decided, also once more
 	section        string
 	readOnly       ReadOnlyInfo // with ReasonReadOnly; also when a read is in a read-only section. Reason "" = writable
 	readOnlyErr    error
@@ -29,7 +30,6 @@ type facts struct {
 	target
 	rt       *Router
 	r        *http.Request
-	rules    *ruleSet
 	trace    *Trace // nil = none
 	attrs    attributes
 	config   HostConfig

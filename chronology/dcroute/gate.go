@@ -12,6 +12,9 @@ import (
 // mostReason is how many bytes of a read-only reason are shown.
 const mostReason = 1 << 10
 
+// mostBody is how long the gate's answer is.
+const mostBody = 4 << 10
+
 // refuse answers with an error of the router's own.
 func (x *exchange) refuse() {
 	h := x.w.Header()
@@ -75,7 +78,11 @@ func (x *exchange) refuseReadOnly(h http.Header) {
 	}
 	h.Set("Content-Type", "application/json")
 	x.w.WriteHeader(x.Status)
-	b, _ := json.Marshal(body) // strings and a time always can be
+	b, _ := json.Marshal(body)
+	for len(b) > mostBody && body.Reason != "" { // escapes are six bytes
+		body.Reason = cut(body.Reason, len(body.Reason)/2)
+		b, _ = json.Marshal(body)
+	}
 	_, _ = x.w.Write(b)
 }
 

@@ -3,8 +3,10 @@ package dcroute
 import (
 	"context"
 	"errors"
+	"io"
 	"log"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -56,13 +58,14 @@ func (x *exchange) decideAgain() bool {
 	if !x.rt.refresh(x.r.Context()) {
 		return false
 	}
-	x.verdict = x.rt.judge(x.r, nil)
+	x.verdict = x.rt.judgeBy(x.rules, x.r, nil)
 	return x.Epoch > before
 }
 
 // send proxies the request. It has been answered unless there is a failure.
 func (x *exchange) send() *sending {
 	s := &sending{x: x, up: x.rt.upstreams[x.Target]}
+	x.outside = maps.Clone(x.w.Header())
 	r := x.r.WithContext(context.WithValue(x.r.Context(), sendingKey{}, s)) // a shallow copy: the server must find its own body again
 	if r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 {
 		s.body = &body{from: r.Body}
@@ -73,9 +76,12 @@ func (x *exchange) send() *sending {
 	return s
 }
 
+// harmless: it may happen twice. A rule may say that a GET writes, and an upgrade is never sent again.
+func (x *exchange) harmless() bool { return x.Intent == Read && !x.upgrade }
+
 func (s *sending) misrouted() bool { return s.failure != nil && s.failure.kind == misrouted }
 
-func (s *sending) untouched() bool { return s.body == nil || s.body.taken.Load() == 0 }
+func (s *sending) untouched() bool { return s.body == nil || s.body.untouched() }
 
 // give refuses.
 func (x *exchange) give(why Reason, status int, retryAfter time.Duration) {
@@ -124,8 +130,12 @@ func (x *exchange) failed(s *sending) {
 // routers, and those by which a client could lie about where it comes from.
 func (rt *Router) rewrite(p *httputil.ProxyRequest) {
 	s := sendingOf(p.In.Context())
-	if s.body != nil {
-		p.Out.Body = s.body // ReverseProxy's own cannot be read any more when an attempt has closed it
+	switch {
+	case s.body != nil:
+		p.Out.Body = s.body          // ReverseProxy's own cannot be read any more when an attempt has closed it
+		p.Out.Trailer = p.In.Trailer // the same map: the server fills it at the end of the body
+	case !s.x.harmless() && safe(p.In.Method):
+		p.Out.Body = io.NopCloser(strings.NewReader("")) // a GET without one the transport would send again
 	}
 	p.Out.URL.RawQuery = p.In.URL.RawQuery // ReverseProxy drops what it cannot parse
 	if path, _, _ := strings.Cut(p.In.RequestURI, "?"); strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "//") {
@@ -139,6 +149,10 @@ func (rt *Router) rewrite(p *httputil.ProxyRequest) {
 	}
 	for _, name := range []string{"Forwarded", "X-Real-Ip", headerNonWrite} {
 		delete(h, name)
+	}
+	if rt.opts.TrustDebug == nil || !rt.opts.TrustDebug(p.In) { // the other DC sees this router, and may trust that
+		delete(h, headerForce)
+		delete(h, headerForceReadOnly)
 	}
 	if ip := rt.clientIP(p.In); ip.IsValid() {
 		h.Set("X-Forwarded-For", ip.String())

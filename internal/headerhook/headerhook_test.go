@@ -61,7 +61,7 @@ func TestEachWayToAnswer(t *testing.T) {
 	} {
 		for _, http2 := range []bool{false, true} {
 			client, url, calls := hooked(t, http2, tc.handler)
-			res := get(t.Context(), t, client, url)
+			res := get(t.Context(), t, client, url) //nolint:bodyclose // get does
 			if got := res.Header["Hooked"]; len(got) != 1 || got[0] != http.StatusText(tc.want) {
 				t.Errorf("%s, HTTP/2 %t: the header came as %q, want %q", what, http2, got, http.StatusText(tc.want))
 			}
@@ -97,7 +97,7 @@ func TestEarlyHints(t *testing.T) {
 		w.WriteHeader(http.StatusAccepted)
 	})
 	early := http.Header{}
-	res := get(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got1xxResponse: func(_ int, h textproto.MIMEHeader) error {
+	res := get(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got1xxResponse: func(_ int, h textproto.MIMEHeader) error { //nolint:bodyclose // likewise
 		early = http.Header(h)
 		return nil
 	}}), t, client, url)
@@ -114,7 +114,7 @@ func TestHijack(t *testing.T) {
 		_ = rw.Flush()
 		_ = conn.Close()
 	})
-	res := get(t.Context(), t, client, url)
+	res := get(t.Context(), t, client, url) //nolint:bodyclose // likewise
 	if res.StatusCode != http.StatusNoContent || len(calls) != 1 || <-calls != http.StatusSwitchingProtocols {
 		t.Errorf("got %s", res.Status)
 	}

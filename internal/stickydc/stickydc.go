@@ -29,7 +29,7 @@ func Set(h http.Header, ttl time.Duration, domain string, secure bool) {
 		return
 	}
 	c := http.Cookie{ //nolint:gosec // Secure where the connection is
-		Name: name, Value: value, Path: "/", Domain: domain, MaxAge: int(ttl / time.Second), HttpOnly: true, Secure: secure,
+		Name: name, Value: value, Path: "/", Domain: domain, MaxAge: int((ttl + time.Second - 1) / time.Second), HttpOnly: true, Secure: secure,
 		SameSite: http.SameSiteLaxMode,
 	}
 	h.Add("Set-Cookie", c.String())
