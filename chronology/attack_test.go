@@ -15,7 +15,7 @@ func TestResumeWithARefusedPosition(t *testing.T) {
 	main := &cluster{name: "main", writer: "a"}
 	s := newSite(t, chronology.Options{Keys: keys()}, main)
 	token := ""
-	newClient().do(s, "POST", func(_ http.ResponseWriter, r *http.Request) { //nolint:bodyclose // a recorder has it
+	newClient().do(s, "POST", func(_ http.ResponseWriter, r *http.Request) {
 		main.commit(r.Context(), "?")
 		token, _ = s.own.Token(r.Context())
 	})
@@ -32,10 +32,10 @@ func TestTouchAfterPosition(t *testing.T) {
 		main := &cluster{name: "main", writer: "a"}
 		s, _ := storeSite(t, chronology.Options{}, main)
 		c := newClient()
-		c.do(s, "POST", writing(main, "a7")) //nolint:bodyclose // a recorder has it
+		c.do(s, "POST", writing(main, "a7"))
 		time.Sleep(3 * time.Second)
 		main.broken = errors.New("no position")
-		c.do(s, "POST", writing(main, "a8")) //nolint:bodyclose // a recorder has it
+		c.do(s, "POST", writing(main, "a8"))
 		var q []requirement
 		c.do(s, "GET", func(_ http.ResponseWriter, r *http.Request) { q = main.requiredBy(r.Context()) })
 		same(t, "required", len(q), 2)

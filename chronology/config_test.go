@@ -71,9 +71,9 @@ func TestExplain(t *testing.T) {
 	main, sessions := &cluster{name: "main", writer: "a"}, &cluster{name: "sessions"}
 	s := newSite(t, chronology.Options{Keys: keys()}, main, sessions)
 	c := newClient()
-	c.do(s, "POST", writing(main, "a1")) //nolint:bodyclose // a recorder has it
+	c.do(s, "POST", writing(main, "a1"))
 	var e chronology.Explanation
-	c.do(s, "GET", func(_ http.ResponseWriter, r *http.Request) { //nolint:bodyclose // likewise
+	c.do(s, "GET", func(_ http.ResponseWriter, r *http.Request) {
 		sessions.commit(r.Context(), "s4")
 		e = s.own.Explain(r.Context())
 	})

@@ -40,7 +40,7 @@ func TestWaysToAnswer(t *testing.T) {
 			main.commit(r.Context(), "a1")
 			answer(w)
 		})))
-		res := post(t, http.DefaultClient, server.URL) //nolint:bodyclose // post does
+		res := post(t, http.DefaultClient, server.URL)
 		same(t, what, names(res), "cp UseDC")
 		server.Close()
 	}
