@@ -109,7 +109,7 @@ func TestEarlyAnswerToAPausingClient(t *testing.T) {
 		}
 		_, _ = fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000\r\n\r\nabc%9000d", 1)
 		_ = conn.SetReadDeadline(time.Now().Add(3 * time.Second))
-		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil) //nolint:bodyclose // it is read below
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("by %s: no answer", dc)
 		} else if err != nil || res.StatusCode != http.StatusRequestEntityTooLarge {

@@ -163,5 +163,5 @@ func TestUnwrap(t *testing.T) {
 		must(http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Minute)))
 		must(http.NewResponseController(w).EnableFullDuplex())
 	})
-	get(t.Context(), t, client, url)
+	get(t.Context(), t, client, url) //nolint:bodyclose // get does
 }
