@@ -48,7 +48,8 @@ type exchange struct {
 func (rt *Router) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := &exchange{rt: rt, r: r, next: next, began: time.Now(), verdict: rt.judge(r, nil)}
-		if x.behind && rt.refresh(r.Context()) {
+		if x.behind {
+			rt.refresh(r.Context())
 			x.verdict = rt.judgeBy(x.rules, r, nil)
 		}
 		if on := rt.opts.Events.OnHopRejected; on != nil && x.hopRejected != "" {
@@ -155,11 +156,10 @@ func (x *exchange) tell() {
 // mostRefresh bounds a refresh of the state in a request.
 const mostRefresh = 2 * time.Second
 
-// refresh reads the state anew, or waits for somebody else's refresh that began later than this call. It reports whether
-// there is a newer state to look at, perhaps.
-func (rt *Router) refresh(ctx context.Context) bool {
+// refresh reads the state anew, or waits for somebody else's refresh that began later than this call.
+func (rt *Router) refresh(ctx context.Context) {
 	if rt.refresher == nil {
-		return false
+		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, mostRefresh)
 	defer cancel()
@@ -168,15 +168,13 @@ func (rt *Router) refresh(ctx context.Context) bool {
 	case rt.refreshing <- struct{}{}:
 		defer func() { <-rt.refreshing }()
 	case <-ctx.Done():
-		return false
+		return
 	}
 	if rt.refreshes.Load() != begun {
-		return true
+		return
 	}
 	rt.refreshes.Add(1)
 	if err := rt.refresher.Refresh(ctx); err != nil {
 		rt.opts.Logger.WarnContext(ctx, "dcroute: refreshing the state", "error", err)
-		return false
 	}
-	return true
 }

@@ -7,10 +7,8 @@ import (
 	"log"
 	"log/slog"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httputil"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -55,9 +53,7 @@ func (x *exchange) forward() {
 // decideAgain refreshes the state, and reports whether that knows a newer primary.
 func (x *exchange) decideAgain() bool {
 	before := x.Epoch
-	if !x.rt.refresh(x.r.Context()) {
-		return false
-	}
+	x.rt.refresh(x.r.Context())
 	x.verdict = x.rt.judgeBy(x.rules, x.r, nil)
 	return x.Epoch > before
 }
@@ -154,8 +150,8 @@ func (rt *Router) rewrite(p *httputil.ProxyRequest) {
 		delete(h, headerForce)
 		delete(h, headerForceReadOnly)
 	}
-	if ip := rt.clientIP(p.In); ip.IsValid() {
-		h.Set("X-Forwarded-For", ip.String())
+	if ip := rt.opts.ClientIP(p.In); ip.IsValid() {
+		h.Set("X-Forwarded-For", ip.Unmap().String())
 	}
 	h.Set("X-Forwarded-Host", p.In.Host)
 	h.Set("X-Forwarded-Proto", "http")
@@ -164,19 +160,6 @@ func (rt *Router) rewrite(p *httputil.ProxyRequest) {
 	}
 	h.Set(headerHop, rt.signHop(s.up.dc, rt.epochFor(s.x.verdict)))
 	h.Set(headerLoop, strings.Join(append(h[headerLoop], rt.opts.LoopToken), ", "))
-}
-
-// clientIP is where the request comes from.
-func (rt *Router) clientIP(r *http.Request) netip.Addr {
-	if rt.opts.ClientIP != nil {
-		return rt.opts.ClientIP(r)
-	}
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	ip, _ := netip.ParseAddr(host)
-	return ip.Unmap()
 }
 
 // modifyResponse keeps from the client what is between routers. A 421 with an epoch is the other router's; without one it is
