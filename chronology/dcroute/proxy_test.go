@@ -14,6 +14,7 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"net/url"
+	"os"
 	"runtime"
 	"strings"
 	"testing"
@@ -303,7 +304,10 @@ func TestClientGoesAway(t *testing.T) {
 
 // Case 26: an upload goes through in pieces.
 func TestUpload(t *testing.T) {
-	const size = 100 << 20
+	size := int64(100 << 20)
+	if os.Getenv("MULTIDC_TEST_SEEDS") != "" { // a long run
+		size = 1 << 30
+	}
 	w := newWorld(t, tuning{}, "a", "b")
 	w.sites["a"].handle(func(w http.ResponseWriter, r *http.Request) {
 		sum := sha256.New()
