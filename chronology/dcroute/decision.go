@@ -55,8 +55,8 @@ const (
 	ReasonStateUnknown       Reason = "state-unknown"       // nobody knows the primary
 	ReasonReadOnly           Reason = "read-only"           // the gate
 	ReasonForce              Reason = "force"               // X-DC-Force
-	ReasonLocalIsPrimary     Reason = "local-is-primary"    //
-	ReasonWrite              Reason = "write"               //
+	ReasonLocalIsPrimary     Reason = "local-is-primary"    // this DC is
+	ReasonWrite              Reason = "write"               // its intent
 	ReasonRule               Reason = "rule"                // with action primary
 	ReasonHostMode           Reason = "host-mode"           // ModePrimary
 	ReasonSession            Reason = "session"             // ModeLocalAnon, and the client has a session
@@ -65,7 +65,7 @@ const (
 	ReasonUpgrade            Reason = "upgrade"             // UpgradePrimary
 	ReasonLocalDown          Reason = "local-down"          // this DC is depooled, or not healthy
 	ReasonNoneUp             Reason = "none-up"             // all are
-	ReasonDefault            Reason = "default"             //
+	ReasonDefault            Reason = "default"             // nothing speaks against answering here
 	ReasonPrimaryDown        Reason = "primary-down"        // Healthy says so
 	ReasonPrimaryUnreachable Reason = "primary-unreachable" // no connection: it did certainly not happen
 	ReasonUpstreamLost       Reason = "upstream-lost"       // the connection was lost after sending
