@@ -123,11 +123,14 @@ func TestRebuiltUnderLoad(t *testing.T) {
 		}
 		position, asOf := s.known("k", "v")
 		end := time.Now().Add(20 * time.Second)
-		time.AfterFunc(5*time.Second, func() {
+		// Reads begin and end at whole milliseconds, after the first rebuild half of one later: not in the instant of a rebuild,
+		// which would break rows that were sent already.
+		const between = 500 * time.Microsecond
+		time.AfterFunc(5*time.Second+between, func() {
 			s.set("db2", func(k *rdbmstest.Knobs) { k.Lag = 3 * time.Second })
 			s.fake.Rebuild("db2")
 		})
-		time.AfterFunc(12*time.Second, func() {
+		time.AfterFunc(12*time.Second+between/2, func() {
 			s.set("db3", func(k *rdbmstest.Knobs) { k.Lag = 3 * time.Second })
 			s.fake.Rebuild("db3")
 		})
