@@ -140,6 +140,7 @@ func TestBadCommandLines(t *testing.T) {
 		"negative rollout":    {[]string{"-rollout", "-1"}, "-rollout: -1: want 0 to 100"},
 		"rollout to too many": {[]string{"-rollout", "101"}, "-rollout"},
 		"rollout no number":   {[]string{"-rollout", "NaN"}, "-rollout"},
+		"own edits nowhere":   {[]string{"-own", "none"}, "want token or store"},
 		"missing directory":   {[]string{"-import", filepath.Join(file, "none")}, "-import"},
 		"import of a file":    {[]string{"-import", file}, "is not a directory"},
 		"data is a file":      {append(free, "-data", file), "data directory"},

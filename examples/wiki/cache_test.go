@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/multidc/multidc/chronology"
 	"github.com/multidc/multidc/wanobjectcache"
 )
 
@@ -85,7 +86,7 @@ func TestHTMLOfAnotherRevisionIsNotShown(t *testing.T) {
 	dbs, err := openEmbedded(ctx, config{dataDir: t.TempDir()}, dcA, t.Output())
 	require.NoError(t, err)
 	defer func() { require.NoError(t, dbs.close()) }()
-	sites, err := openSites(states, dbs, t.Output())
+	sites, err := openSites(states, dbs, chronology.TokenMode, t.Output())
 	require.NoError(t, err)
 	defer func() { require.NoError(t, sites.close(t.Context())) }()
 	var group errgroup.Group

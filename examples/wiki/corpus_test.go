@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/multidc/multidc/chronology"
 	"github.com/multidc/multidc/rdbms"
 )
 
@@ -131,7 +132,7 @@ func TestImportTriesAgain(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, inner.close()) }()
 	dbs := &contended{databases: inner, conflicts: 2}
-	both, err := openSites(list, dbs, io.Discard)
+	both, err := openSites(list, dbs, chronology.TokenMode, io.Discard)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, both.close(t.Context())) }()
 	require.NoError(t, createTables(t.Context(), both[0].cluster.Primary(), sqlite))

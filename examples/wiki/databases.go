@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/multidc/multidc/chronology"
 	"github.com/multidc/multidc/rdbms"
 	"github.com/multidc/multidc/wanobjectcache"
 )
@@ -16,6 +17,7 @@ type databases interface {
 	engine() rdbms.Engine                               // nil = that of MariaDB, which rdbms has
 	config(dc, primary string) rdbms.Config             // the servers as dc reaches them
 	stores(dc string) (own, other wanobjectcache.Store) // the cache servers likewise; of the other DC's it only purges
+	positions(dc string) chronology.Store               // where dc remembers its clients' edits, with -own store
 	primary() string                                    // who takes the writes at the start
 	promote(ctx context.Context, dc string) error       // returns when dc's server takes the writes
 	movable() bool                                      // promote can do it

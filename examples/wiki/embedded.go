@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/multidc/multidc/chronology"
 	"github.com/multidc/multidc/examples/internal/sqlitedc"
 	"github.com/multidc/multidc/rdbms"
 	"github.com/multidc/multidc/wanobjectcache"
@@ -18,6 +19,7 @@ type embedded struct {
 	cluster *sqlitedc.Cluster
 	servers map[string][]rdbms.Server // as each DC reaches them
 	caches  map[string]wanobjectcache.Store
+	own     map[string]*chronology.Memory
 	log     io.Writer
 	remove  string // the temporary directory
 }
@@ -25,7 +27,7 @@ type embedded struct {
 func openEmbedded(ctx context.Context, cfg config, primary string, log io.Writer) (databases, error) {
 	e := &embedded{servers: map[string][]rdbms.Server{}, log: log, caches: map[string]wanobjectcache.Store{
 		dcA: wanobjectcache.NewMemory(nil), dcB: wanobjectcache.NewMemory(nil),
-	}}
+	}, own: map[string]*chronology.Memory{dcA: chronology.NewMemory(0), dcB: chronology.NewMemory(0)}}
 	dir := cfg.dataDir
 	if dir == "" {
 		var err error
@@ -63,6 +65,8 @@ func (e *embedded) config(dc, primary string) rdbms.Config {
 func (e *embedded) stores(dc string) (own, other wanobjectcache.Store) {
 	return e.caches[dc], farStore{e.caches[otherDC(dc)], e}
 }
+
+func (e *embedded) positions(dc string) chronology.Store { return e.own[dc] }
 
 func (e *embedded) primary() string { return e.cluster.Primary() }
 

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"github.com/multidc/multidc/chronology"
 )
 
 // config is the command line.
@@ -22,6 +24,7 @@ type config struct {
 	servers      string // "" = embedded databases and caches
 	state        string // file that says who is the primary; "" = in memory
 	rollout      float64
+	own          chronology.Mode // token or store
 }
 
 var errHelp = flag.ErrHelp
@@ -31,6 +34,7 @@ func parseFlags(args []string, out io.Writer) (config, error) {
 	var cfg config
 	set := flag.NewFlagSet("wiki", flag.ContinueOnError)
 	set.SetOutput(out)
+	cfg.own = chronology.TokenMode
 	set.StringVar(&cfg.addrA, "a", "127.0.0.1:8081", "`address` of datacenter a")
 	set.StringVar(&cfg.addrB, "b", "127.0.0.1:8082", "`address` of datacenter b")
 	set.StringVar(&cfg.importDir, "import", "", "import the Markdown and text files of `DIR` (default: the documentation of Go and its modules)")
@@ -39,6 +43,8 @@ func parseFlags(args []string, out io.Writer) (config, error) {
 	set.StringVar(&cfg.servers, "servers", "", "use the MariaDB and memcached servers of the test bed whose `ENVFILE` this is")
 	set.StringVar(&cfg.state, "state", "", "`FILE` that says which datacenter is the primary; the wiki follows it when it changes (default: in the -data directory, else in memory)")
 	set.Float64Var(&cfg.rollout, "rollout", 100, "`PERCENT` of the clients that read in the datacenter where they come in; the others' reads, and all edits, go to the primary")
+	set.Func("own", "where it is remembered which edits of its own a client must see: in the client's cookie (`token|store`, default token), or in a store of each datacenter",
+		func(text string) error { return cfg.setOwn(chronology.Mode(text)) })
 	if err := set.Parse(args); err != nil {
 		return config{}, err
 	}
@@ -50,6 +56,14 @@ func parseFlags(args []string, out io.Writer) (config, error) {
 		return config{}, fmt.Errorf("unexpected argument %q: everything is a flag, see -h", set.Arg(0))
 	}
 	return cfg, cfg.check()
+}
+
+func (cfg *config) setOwn(mode chronology.Mode) error {
+	if mode != chronology.TokenMode && mode != chronology.StoreMode {
+		return errors.New("want token or store")
+	}
+	cfg.own = mode
+	return nil
 }
 
 func (cfg *config) check() error {

@@ -5,8 +5,9 @@
 //
 // serves DC a, at first the primary, on http://127.0.0.1:8081 and DC b on http://127.0.0.1:8082. Readers read in the DC where
 // they come in, with -rollout 2 only two percent of them; edits are made in the primary, and who comes in elsewhere is sent
-// there across the link. An author sees the own edit at once in both DCs, however far one is behind. Pages are read through
-// a cache in each DC, and an edit purges both. Without -servers the databases are two SQLite files of which one follows the
+// there across the link. An author sees the own edit at once in both DCs, however far one is behind: a signed cookie says
+// which one it was, or with -own store an entry in the primary's memcached. Pages are read through a cache in each DC, and an
+// edit purges both. Without -servers the databases are two SQLite files of which one follows the
 // other, and the caches are in memory; with it they are the MariaDB and memcached servers of a test bed. On /_dc the link can
 // be slowed, cut and healed, and the primary moved; the pages below it say what a DC knows of the databases, its cache, its
 // router, and the edits that a client must see.
@@ -61,7 +62,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, dbs.close()) }()
-	sites, err := openSites(states, dbs, log) //nolint:contextcheck // no I/O
+	sites, err := openSites(states, dbs, cfg.own, log) //nolint:contextcheck // no I/O
 	if err != nil {
 		return err
 	}

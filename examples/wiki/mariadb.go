@@ -15,6 +15,8 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"github.com/multidc/multidc/chronology"
+	positions "github.com/multidc/multidc/chronology/memcached"
 	"github.com/multidc/multidc/rdbms"
 	"github.com/multidc/multidc/wanobjectcache"
 )
@@ -24,6 +26,7 @@ type mariaDB struct {
 	first   string
 	servers map[string][]rdbms.Server // as each DC reaches them
 	pools   map[string]pools          // likewise
+	own     map[string]*positions.Store
 	control *linkControl
 }
 
@@ -34,7 +37,7 @@ func openMariaDB(ctx context.Context, cfg config, primary string) (databases, er
 	if err != nil {
 		return nil, fmt.Errorf("-servers: %w", err)
 	}
-	m := &mariaDB{first: primary, servers: map[string][]rdbms.Server{}, pools: map[string]pools{}}
+	m := &mariaDB{first: primary, servers: map[string][]rdbms.Server{}, pools: map[string]pools{}, own: map[string]*positions.Store{}}
 	if err := m.open(ctx, bed, cfg); err != nil {
 		return nil, fmt.Errorf("-servers %s: %w", cfg.servers, err)
 	}
@@ -53,6 +56,9 @@ func (m *mariaDB) open(ctx context.Context, bed testBed, cfg config) error {
 			return err
 		}
 		links = append(links, far...)
+		if m.own[dc], err = bed.openPositions(dc); err != nil {
+			return err
+		}
 		for _, b := range bedDatabases {
 			c, err := bed.reach(b, dc)
 			if err != nil {
@@ -130,6 +136,8 @@ func (m *mariaDB) stores(dc string) (own, other wanobjectcache.Store) {
 	return m.pools[dc][dc], m.pools[dc][otherDC(dc)]
 }
 
+func (m *mariaDB) positions(dc string) chronology.Store { return m.own[dc] }
+
 // primaryServer is the server of a DC that can be the primary.
 func primaryServer(dc string) string { return "mariadb-" + dc }
 
@@ -196,5 +204,9 @@ func (m *mariaDB) close() error {
 	for _, p := range m.pools {
 		p.close()
 	}
-	return nil
+	var errs []error
+	for _, s := range m.own {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
 }

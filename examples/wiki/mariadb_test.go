@@ -144,5 +144,5 @@ func TestOwnEditsOnMariaDB(t *testing.T) {
 	_, err = admin.ExecContext(t.Context(), "START SLAVE SQL_THREAD")
 	require.NoError(t, err)
 	w.shows(dcB, "/wiki/Mine", "second of mine")
-	cutDuringEdits(t, w, 4, 25)
+	cutDuringEdits(t, w, 10, 100)
 }

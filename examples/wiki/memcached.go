@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
+	positions "github.com/multidc/multidc/chronology/memcached"
 	"github.com/multidc/multidc/wanobjectcache/memcached"
 )
 
@@ -34,6 +36,17 @@ func (t testBed) openPools(dc string) (p pools, links []string, err error) {
 		}
 	}
 	return p, links, nil
+}
+
+// openPositions is where a DC remembers its clients' edits: on the same servers, and never on the other DC's.
+func (t testBed) openPositions(dc string) (*positions.Store, error) {
+	at := slices.IndexFunc(bedCaches, func(b bedServer) bool { return b.dc == dc })
+	variable := bedCaches[at].from(dc)
+	store, err := positions.New(strings.Split(t.vars[variable], ","), nil)
+	if err != nil {
+		return nil, fmt.Errorf("%s%s: %w", envPrefix, variable, err)
+	}
+	return store, nil
 }
 
 func (p pools) close() {

@@ -78,3 +78,12 @@ func TestAuthorSeesOwnEdits(t *testing.T) {
 	}
 	w.shows(dcA, "/history/Mine", ">DC b<") // where it came in
 }
+
+// With the positions in a store of each DC the author is led to the DC whose store has it.
+func TestAuthorSeesOwnEditsByStore(t *testing.T) {
+	w := startWiki(t, "-lag", "3s", "-import", t.TempDir(), "-own", "store")
+	require.Contains(t, w.get(dcB, "/_dc/own").body, "chronology in DC b: store mode")
+	browser := w.as()
+	ownEdits(t, browser)
+	require.Equal(t, "a; via=b; reason=sticky", browser.get(dcB, "/wiki/Mine").header.Get("X-DC"))
+}

@@ -163,5 +163,5 @@ func cutDuringEdits(t *testing.T, w *running, authors, edits int) {
 
 func TestCutDuringEdits(t *testing.T) {
 	w := startWiki(t, "-lag", "0s", "-import", t.TempDir())
-	cutDuringEdits(t, w, 4, 50)
+	cutDuringEdits(t, w, 8, 125)
 }

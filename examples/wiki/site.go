@@ -80,7 +80,7 @@ type site struct {
 // sites are both, a first.
 type sites []*site
 
-func openSites(states states, dbs databases, log io.Writer) (list sites, err error) {
+func openSites(states states, dbs databases, own chronology.Mode, log io.Writer) (list sites, err error) {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // it does not fail
 	for _, dc := range []string{dcA, dcB} {
@@ -88,14 +88,13 @@ func openSites(states states, dbs databases, log io.Writer) (list sites, err err
 		if s.cache, err = newPageCache(s); err == nil {
 			s.cluster, err = rdbms.New(dbs.config(dc, dbs.primary()), &rdbms.Options{
 				DC: dc, Engine: dbs.engine(), ClusterReason: s.state.ClusterReason(""),
-				PollRemote: time.Second, // as the near ones: so the pages soon show what was changed
-				Events:     rdbms.Events{OnWrote: func(ctx context.Context, _ rdbms.WriteInfo) { dcroute.MarkWrite(ctx) }},
+				PollRemote:   time.Second, // as the near ones: so the pages soon show what was changed
+				PrimaryShare: 1,           // there may be nobody but authors here: all whose wait was in vain may read the primary
+				Events:       rdbms.Events{OnWrote: func(ctx context.Context, _ rdbms.WriteInfo) { dcroute.MarkWrite(ctx) }},
 			})
 		}
 		if err == nil {
-			s.own, err = chronology.New([]chronology.Cluster{s.cluster.Positions()}, &chronology.Options{
-				DC: dc, Keys: []chronology.Key{{ID: 1, Secret: secret}},
-			})
+			s.own, err = s.newOwn(own)
 		}
 		if err != nil {
 			return nil, errors.Join(err, list.close(context.Background()))
@@ -103,6 +102,16 @@ func openSites(states states, dbs databases, log io.Writer) (list sites, err err
 		list = append(list, s)
 	}
 	return list, nil
+}
+
+// newOwn makes what lets clients see their own edits: with the position in a signed cookie, or in a store of this
+// datacenter, where a cookie has its number.
+func (s *site) newOwn(mode chronology.Mode) (*chronology.Protector, error) {
+	o := &chronology.Options{DC: s.dc, Keys: []chronology.Key{{ID: 1, Secret: s.secret}}}
+	if mode == chronology.StoreMode {
+		o.Store = s.dbs.positions(s.dc)
+	}
+	return chronology.New([]chronology.Cluster{s.cluster.Positions()}, o)
 }
 
 func (l sites) close(ctx context.Context) error {

@@ -26,6 +26,7 @@ type Cluster struct {
 	lock     *sql.DB            // holds the directory against a second process
 	files    map[string]*sql.DB // by DC, for this package's own use: no log, no link
 	views    map[view]*connector
+	writing  map[string]chan struct{} // by DC: full while a transaction has its turn to write
 	woken    chan struct{}
 	running  atomic.Bool
 	turn     chan struct{} // full while a round of the replay, or a move of the primary, is under way
@@ -50,7 +51,8 @@ func Open(ctx context.Context, dir, primary, secondary string, lag time.Duration
 	c := &Cluster{
 		dcs: [2]string{primary, secondary}, opened: time.Now(), roles: roles{primary: primary, secondary: secondary},
 		files: map[string]*sql.DB{}, views: map[view]*connector{},
-		woken: make(chan struct{}, 1), turn: make(chan struct{}, 1), step: func(string) {},
+		writing: map[string]chan struct{}{primary: make(chan struct{}, 1), secondary: make(chan struct{}, 1)},
+		woken:   make(chan struct{}, 1), turn: make(chan struct{}, 1), step: func(string) {},
 	}
 	c.link.setLag(lag)
 	if err := c.open(ctx, dir); err != nil {
@@ -129,10 +131,13 @@ func (c *Cluster) addView(v view, file string) error {
 	return nil
 }
 
+// busyTimeout is how long a statement waits for a lock.
+const busyTimeout = 5 * time.Second
+
 // params set up every connection. Commits are synchronous, so that also after a loss of power the replica never
 // has what the primary has lost.
 var params = url.Values{
-	"_pragma":      {"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"},
+	"_pragma":      {fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()), "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"},
 	"_txlock":      {"immediate"},
 	"_time_format": {"sqlite"},
 }

@@ -172,12 +172,35 @@ func (c *conn) begin(ctx context.Context, readOnly bool) (*tx, error) {
 	}
 	// A DC that is not the primary must not take the lock that the replay needs.
 	k := c.connector
-	raw, err := c.rawConn.BeginTx(ctx, driver.TxOptions{ReadOnly: readOnly || k.cluster.roles.mayWrite(k.to) != nil})
+	locks, leave := !readOnly && k.cluster.roles.mayWrite(k.to) == nil, func() {}
+	if locks {
+		var err error
+		if leave, err = k.cluster.queue(ctx, k.to); err != nil {
+			return nil, err
+		}
+	}
+	raw, err := c.rawConn.BeginTx(ctx, driver.TxOptions{ReadOnly: !locks})
 	if err != nil {
+		leave()
 		return nil, err
 	}
-	c.tx = &tx{conn: c, raw: raw, readOnly: readOnly}
+	c.tx = &tx{conn: c, raw: raw, readOnly: readOnly, leave: leave}
 	return c.tx, nil
+}
+
+// queue waits for the turn to write, in the order of coming: SQLite itself lets whoever asks next go first, and who has bad
+// luck for 5 s fails. Longer than that nobody waits here either: somebody may have forgotten to end a transaction.
+func (c *Cluster) queue(ctx context.Context, dc string) (leave func(), err error) {
+	patience := time.NewTimer(busyTimeout)
+	defer patience.Stop()
+	select {
+	case c.writing[dc] <- struct{}{}:
+		return func() { <-c.writing[dc] }, nil
+	case <-patience.C:
+		return func() {}, nil // SQLite says what is wrong
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // PrepareContext implements driver.ConnPrepareContext.

@@ -7,10 +7,12 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 )
 
 func TestOnlyThePrimaryWrites(t *testing.T) {
@@ -264,4 +266,46 @@ func TestDirectoryWithOddCharacters(t *testing.T) {
 	write(t, c, "CREATE TABLE t (v)")
 	require.FileExists(t, filepath.Join(dir, "a.db"))
 	require.FileExists(t, filepath.Join(dir, "b.db"))
+}
+
+// Who writes takes turns: when one has done all its transactions the others have done nearly as many.
+func TestWritersTakeTurns(t *testing.T) {
+	c := open(t, t.TempDir(), 0)
+	write(t, c, "CREATE TABLE t (v)")
+	const writers, each = 5, 40
+	var done [writers]atomic.Int32
+	var group errgroup.Group
+	for i := range writers {
+		db := seen(t, c, "a", "a")
+		group.Go(func() error {
+			for done[i].Load() < each {
+				tx, err := db.BeginTx(t.Context(), nil)
+				if err != nil {
+					return err
+				}
+				time.Sleep(time.Millisecond) // its work
+				if err := tx.Commit(); err != nil {
+					return err
+				}
+				if done[i].Add(1) == each {
+					for j := range done {
+						if n := done[j].Load(); n < each/2 {
+							t.Errorf("when writer %d had done %d transactions writer %d had done %d", i, each, j, n)
+						}
+					}
+				}
+			}
+			return nil
+		})
+	}
+	require.NoError(t, group.Wait())
+
+	tx, err := seen(t, c, "a", "a").BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, err = seen(t, c, "a", "a").ExecContext(ctx, "INSERT INTO t VALUES (1)")
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.NoError(t, tx.Rollback())
+	write(t, c, "INSERT INTO t VALUES (2)") // who has given up has no turn
 }

@@ -14,7 +14,8 @@ type tx struct {
 	raw      driver.Tx
 	readOnly bool
 	done     []statement
-	dead     error // SQLite has rolled the transaction back by itself
+	dead     error  // SQLite has rolled the transaction back by itself
+	leave    func() // lets the next one write
 }
 
 // exec runs one call's statements, all or none: if it fails, what it did so far is undone, so that the log
@@ -69,6 +70,7 @@ func (t *tx) undo(ctx context.Context, cause error) error {
 
 // Commit implements driver.Tx: the statements and their log rows become durable together, or not at all.
 func (t *tx) Commit() error {
+	defer t.leave()
 	c := t.conn
 	c.tx = nil
 	if t.dead != nil {
@@ -103,6 +105,7 @@ func (t *tx) Commit() error {
 
 // Rollback implements driver.Tx.
 func (t *tx) Rollback() error {
+	defer t.leave()
 	t.conn.tx = nil
 	if err := t.raw.Rollback(); err != nil && t.dead == nil { // what is dead is rolled back already
 		return err
