@@ -95,6 +95,30 @@ func TestHeadersFromOutsideSurviveEarlyHints(t *testing.T) {
 	}
 }
 
+// Who sends a broken body has broken it himself: the other DC is well.
+func TestBrokenBody(t *testing.T) {
+	w := newWorld(t, tuning{}, "a", "b")
+	w.sites["a"].handle(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+		}
+	})
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", w.sites["b"].server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nnot a number\r\n")
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	if res.StatusCode != http.StatusBadRequest || res.Header.Get("X-Dc-Outcome") != "unknown" {
+		t.Errorf("got %s, %v", res.Status, res.Header)
+	}
+}
+
 // An early answer reaches a client that has stopped sending and waits.
 func TestEarlyAnswerToAPausingClient(t *testing.T) {
 	w := newWorld(t, tuning{}, "a", "b")

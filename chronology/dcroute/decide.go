@@ -6,15 +6,15 @@ import (
 )
 
 // judge decides. It is pure but for reading the state's memory; trace nil = none.
-func (rt *Router) judge(r *http.Request, trace *Trace) verdict {
+func (rt *Router) judge(r *http.Request, trace *Trace) *verdict {
 	return rt.judgeBy(rt.rules.Load(), r, trace)
 }
 
-func (rt *Router) judgeBy(rules *ruleSet, r *http.Request, trace *Trace) verdict {
-	f := facts{rt: rt, r: r, verdict: verdict{rules: rules}, trace: trace}
+func (rt *Router) judgeBy(rules *ruleSet, r *http.Request, trace *Trace) *verdict {
+	f := &facts{rt: rt, r: r, verdict: verdict{rules: rules}, trace: trace}
 	f.gather()
 	for i := range tests {
-		decided := tests[i].decides(&f)
+		decided := tests[i].decides(f)
 		f.triedTest(&tests[i], decided)
 		if decided {
 			break
@@ -26,7 +26,7 @@ func (rt *Router) judgeBy(rules *ruleSet, r *http.Request, trace *Trace) verdict
 	if trace != nil {
 		trace.Decision = f.Decision
 	}
-	return f.verdict
+	return &f.verdict
 }
 
 // test is one of those that may decide; saw is what it looked at.

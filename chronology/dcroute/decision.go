@@ -1,9 +1,6 @@
 package dcroute
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
 // Decision is what the router does with a request, and why.
 type Decision struct {
@@ -72,13 +69,3 @@ const (
 	ReasonUpstreamTimeout    Reason = "upstream-timeout"    // no answer in time
 	ReasonNoRoute            Reason = "no-route"            // Options.Upstreams lacks the DC
 )
-
-type decisionKey struct{}
-
-// DecisionFrom returns the decision by which a handler got its request.
-func DecisionFrom(ctx context.Context) (Decision, bool) {
-	if s := servedOf(ctx); s != nil {
-		return s.decision, true
-	}
-	return Decision{}, false
-}

@@ -34,7 +34,7 @@ type exchange struct {
 	next  http.Handler
 	began time.Time
 
-	verdict
+	*verdict
 
 	outside http.Header // what the headers of the answer were before it was forwarded
 
@@ -97,10 +97,10 @@ func (x *exchange) local() {
 	x.next.ServeHTTP(x.w, r)
 }
 
-// carry is the context of what runs here.
+// carry is the context of what runs here. From here on the verdict stands.
 func (x *exchange) carry() context.Context {
-	x.served = &served{decision: x.Decision, readOnly: x.readOnly}
-	return context.WithValue(x.r.Context(), decisionKey{}, x.served)
+	x.served = &served{Context: x.r.Context(), verdict: x.verdict}
+	return x.served
 }
 
 // answering is the moment before the headers go out.
@@ -125,11 +125,16 @@ func (x *exchange) answering(h http.Header, status int) {
 }
 
 func (x *exchange) describe() string {
-	dc := x.Target
-	if dc == "" {
-		dc = x.rt.opts.DC
+	own := x.rt.opts.DC
+	switch x.Target {
+	case "", own:
+		return x.rt.words[x.Reason] // the client came in here: else there is a hop
 	}
-	return dc + "; via=" + x.Entry + "; reason=" + string(x.Reason)
+	return describe(x.Target, own, x.Reason)
+}
+
+func describe(dc, entry string, reason Reason) string {
+	return dc + "; via=" + entry + "; reason=" + string(reason)
 }
 
 // marksClient: the client has written here, and here is the primary.

@@ -116,7 +116,7 @@ func number(text string) (uint64, bool) {
 }
 
 // epochFor goes into the hop. A DC that was not chosen for being the primary gets 0: it answers whoever that is.
-func (rt *Router) epochFor(v verdict) uint64 {
+func (rt *Router) epochFor(v *verdict) uint64 {
 	if v.Reason == ReasonForce || v.Reason == ReasonLocalDown {
 		return 0
 	}

@@ -87,13 +87,12 @@ func (x *exchange) give(why Reason, status int, retryAfter time.Duration) {
 
 // failed answers what the other DC has not.
 func (x *exchange) failed(s *sending) {
-	var tooLarge *http.MaxBytesError
-	switch {
-	case s.body != nil && errors.As(s.body.failed(), &tooLarge):
-		http.Error(x.w, "the request's body is too large", http.StatusRequestEntityTooLarge)
-		return
-	case errors.Is(x.r.Context().Err(), context.Canceled): // the client has gone
+	if errors.Is(x.r.Context().Err(), context.Canceled) { // the client has gone
 		panic(http.ErrAbortHandler)
+	}
+	if s.body != nil && s.body.failed() != nil {
+		x.blame(s.body.failed())
+		return
 	}
 	readHere := x.Intent == Read && s.untouched() && !x.rt.opts.NoReadFallback && s.failure.kind != late
 	switch s.failure.kind {
@@ -120,6 +119,19 @@ func (x *exchange) failed(s *sending) {
 		}
 		x.give(x.Reason, status, 0)
 	}
+}
+
+// blame answers a client whose body could not be read to its end: what the other DC made of the beginning, nobody knows.
+func (x *exchange) blame(err error) {
+	if x.Intent == Write {
+		x.w.Header().Set(headerOutcome, "unknown")
+	}
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		http.Error(x.w, "The request's body is too large.", http.StatusRequestEntityTooLarge)
+		return
+	}
+	http.Error(x.w, "The request's body is broken.", http.StatusBadRequest)
 }
 
 // rewrite makes the request that is sent. The other side must get the very same, but for the headers that are between

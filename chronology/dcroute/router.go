@@ -23,6 +23,7 @@ type Router struct {
 
 	rules   atomic.Pointer[ruleSet]
 	counts  [len(reasons)]atomic.Uint64
+	words   map[Reason]string      // X-DC of what is answered here: nearly all is
 	badMode atomic.Pointer[string] // the mode of a RolloutSource that was logged last
 
 	driver
@@ -36,7 +37,7 @@ func New(state PrimarySource, opts *Options) (*Router, error) {
 	if opts == nil {
 		opts = &Options{}
 	}
-	rt := &Router{opts: opts.copied(), state: state}
+	rt := &Router{opts: opts.copied(), state: state, words: map[Reason]string{}}
 	if err := rt.opts.check(); err != nil {
 		return nil, err
 	}
@@ -49,6 +50,9 @@ func New(state PrimarySource, opts *Options) (*Router, error) {
 	rt.pool, _ = state.(PoolSource)
 	rt.rollout, _ = state.(RolloutSource)
 	rt.refresher, _ = state.(Refresher)
+	for _, reason := range reasons {
+		rt.words[reason] = describe(rt.opts.DC, rt.opts.DC, reason)
+	}
 	if err := rt.SetRules(rt.opts.Rules); err != nil {
 		return nil, err
 	}

@@ -5,16 +5,36 @@ import (
 	"sync/atomic"
 )
 
-// served is what the context of an executed request carries.
+// served is the context of an executed request.
 type served struct {
-	decision Decision
-	readOnly ReadOnlyInfo // Reason "" = writable
-	wrote    atomic.Bool
+	context.Context //nolint:containedctx // it is one
+
+	*verdict
+	wrote atomic.Bool
+}
+
+// servedKey finds it.
+type servedKey struct{}
+
+// Value implements context.Context.
+func (s *served) Value(key any) any {
+	if _, ok := key.(servedKey); ok {
+		return s
+	}
+	return s.Context.Value(key)
 }
 
 func servedOf(ctx context.Context) *served {
-	s, _ := ctx.Value(decisionKey{}).(*served)
+	s, _ := ctx.Value(servedKey{}).(*served)
 	return s
+}
+
+// DecisionFrom returns the decision by which a handler got its request.
+func DecisionFrom(ctx context.Context) (Decision, bool) {
+	if s := servedOf(ctx); s != nil {
+		return s.Decision, true
+	}
+	return Decision{}, false
 }
 
 // MarkWrite says that the request has written: its client is sent to the primary for a while. Call it when something was
