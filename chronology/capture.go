@@ -63,6 +63,9 @@ func (q *request) writes(now, before []capture, marks, marksBefore []time.Time) 
 				q.p.hole(q, HoleNoRoom, d.name, nil)
 			case c.position != "":
 				e.position, e.asOf = c.position, c.asOf
+				if latest := c.asOf.Add(touchSlack); at.After(latest) {
+					e.touch = latest // the answer is late: the position includes what was written all the same
+				}
 			}
 		}
 		if marks != nil && (marksBefore == nil || marks[i].After(marksBefore[i])) && !marks[i].IsZero() {

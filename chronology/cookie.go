@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -59,14 +60,20 @@ func (p *Protector) setCookie(h http.Header, name, value string, secure bool) {
 	h.Add("Set-Cookie", c.String())
 }
 
-// cookie is the value of a request's first cookie of that name.
+// cookie is the value of a request's first cookie of that name. net/http would trim what a value must not have, and drop in
+// silence what is to be told.
 func cookie(r *http.Request, name string) (string, bool) {
-	if r.Header["Cookie"] == nil {
-		return "", false
+	for _, line := range r.Header["Cookie"] {
+		for pair := range strings.SplitSeq(line, ";") {
+			key, value, _ := strings.Cut(strings.TrimLeft(pair, " "), "=")
+			if key != name {
+				continue
+			}
+			if last := len(value) - 1; last > 0 && value[0] == '"' && value[last] == '"' {
+				value = value[1:last]
+			}
+			return value, true
+		}
 	}
-	c, err := r.Cookie(name)
-	if err != nil {
-		return "", false
-	}
-	return c.Value, true
+	return "", false
 }

@@ -43,9 +43,9 @@ func merge(mergePositions func(a, b string) (string, error), a, b entry) entry {
 	case b.position == "":
 		m.position, m.asOf, m.beyond = a.position, a.asOf, a.beyond || b.touch.Sub(a.asOf) > touchSlack
 	default:
-		newer := a
-		if b.asOf.After(a.asOf) {
-			newer = b
+		newer := b
+		if a.asOf.After(b.asOf) {
+			newer = a
 		}
 		both, err := mergePositions(a.position, b.position)
 		if err != nil || len(both) > maxPosition {

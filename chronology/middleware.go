@@ -136,7 +136,7 @@ func (q *request) keep(ctx context.Context, h http.Header, r *http.Request, writ
 		stickydc.Set(h, p.opts.StickyTTL, p.opts.CookieDomain, secure)
 		info.Sticky = true
 	}
-	if on := p.opts.Events.OnKept; on != nil {
+	if on := p.opts.Events.OnKept; on != nil && (info.Position || info.Sticky) {
 		on(ctx, info)
 	}
 }

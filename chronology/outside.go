@@ -51,10 +51,10 @@ func (p *Protector) Resume(ctx context.Context, token string, wait time.Duration
 	if token == "" {
 		return q, true, nil
 	}
-	if len(p.keys) == 0 {
-		return q, false, ErrNoKeys
-	}
 	if !q.useToken(token, FromToken, p.opts.MaxTokenAge, how{-1, OnTimeoutPrimary}) {
+		if len(p.keys) == 0 {
+			return q, false, fmt.Errorf("%w: %w", ErrBadToken, ErrNoKeys)
+		}
 		return q, false, ErrBadToken
 	}
 	if q.refused { // then there is nothing to ask for, and nothing was reached

@@ -2,8 +2,8 @@ package chronology
 
 import (
 	"context"
+	"fmt"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
@@ -77,8 +77,8 @@ func (q *request) begin(r *http.Request) {
 			q.useToken(text, FromCookie, p.opts.Window, normally)
 		}
 	}
-	if tokens := r.Header[TokenHeader]; len(tokens) > 0 && len(p.keys) > 0 {
-		q.useToken(tokens[0], FromHeader, p.opts.Window, normally)
+	if text := r.Header.Get(TokenHeader); text != "" && len(p.keys) > 0 { // "" is what Token says of nothing
+		q.useToken(text, FromHeader, p.opts.Window, normally)
 	}
 }
 
@@ -157,7 +157,7 @@ func (q *request) useToken(text string, from Source, life time.Duration, h how) 
 	for _, c := range claims {
 		i := p.numberOf(func(d *database) bool { return d.hash == c.cluster })
 		if i < 0 {
-			p.rejected(q, from, RejectedCluster, strconv.FormatUint(uint64(c.cluster), 16))
+			p.rejected(q, from, RejectedCluster, fmt.Sprintf("%08x", c.cluster))
 			continue
 		}
 		e := entry{touch: c.asOf, position: c.position, wrote: c.wrote}

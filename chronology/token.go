@@ -107,11 +107,14 @@ func (k keyring) open(text string, now time.Time, life time.Duration) ([]claim, 
 		return nil, RejectedForm
 	}
 	b, err := base64url.DecodeString(text)
-	if err != nil || len(b) < 2 {
+	if err != nil || len(b) == 0 {
 		return nil, RejectedForm
 	}
 	if b[0] != tokenVersion {
 		return nil, RejectedVersion
+	}
+	if len(b) < 2 {
+		return nil, RejectedForm
 	}
 	at := slices.IndexFunc(k, func(s *signer) bool { return s.id == b[1] })
 	if at < 0 {

@@ -126,10 +126,10 @@ func (p *Positions) Reached(ctx context.Context) (bool, error) {
 		if one.tier > 0 || one.primary {
 			continue
 		}
-		if n.position != "" && n.reached.has(one.index) {
-			return true, nil
+		if n.position != "" && !n.reached.has(one.index) {
+			continue
 		}
-		if l := one.lag(now); n.position == "" && l.Known && l.Value <= c.opts.Now().Sub(n.asOf) {
+		if l := one.lag(now); n.touched.IsZero() || l.Known && l.Value <= c.opts.Now().Sub(n.touched) {
 			return true, nil
 		}
 	}
