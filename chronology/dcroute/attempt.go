@@ -66,7 +66,7 @@ func (s *sending) mayRetry(r *http.Request, f *failed) bool {
 	case unreachable:
 		return true
 	case lost:
-		return s.x.harmless() && safe(r.Method) || r.Method == http.MethodPut || r.Method == http.MethodDelete
+		return !s.x.upgrade && (s.x.harmless() && safe(r.Method) || r.Method == http.MethodPut || r.Method == http.MethodDelete)
 	}
 	return false
 }

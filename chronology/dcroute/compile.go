@@ -2,7 +2,6 @@ package dcroute
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -48,8 +47,8 @@ func compile(set *RuleSet) (*ruleSet, error) {
 	if len(set.Rules) > maxRules {
 		return nil, fmt.Errorf("dcroute: RuleSet.Rules: there are %d: want at most %d", len(set.Rules), maxRules)
 	}
-	if text, err := json.Marshal(set); err != nil || len(text) > maxSetSize {
-		return nil, fmt.Errorf("dcroute: RuleSet has %d bytes as JSON: want at most %d", len(text), maxSetSize)
+	if n := sizeOf(set); n > maxSetSize {
+		return nil, fmt.Errorf("dcroute: RuleSet has %d bytes: want at most %d", n, maxSetSize)
 	}
 	c := &ruleSet{source: copied(set), hosts: map[string]HostConfig{}, queries: map[string]queryKey{}}
 	if err := c.addHosts(); err != nil {
@@ -67,6 +66,30 @@ func compile(set *RuleSet) (*ruleSet, error) {
 		}
 	}
 	return c, nil
+}
+
+// sizeOf is of the texts alone, so that no set is larger than the JSON it was read from.
+func sizeOf(set *RuleSet) (n int) {
+	add := func(texts ...string) {
+		for _, text := range texts {
+			n += len(text)
+		}
+	}
+	addHost := func(name string, h HostConfig) { add(name, string(h.Mode), h.Salt, h.StickyDomain, string(h.Upgrade)) }
+	addHost("", set.Default)
+	for name, h := range set.Hosts {
+		addHost(name, h)
+	}
+	for _, r := range set.Rules {
+		add(r.Name, r.Path, r.PathPrefix, r.PathRE, string(r.Action), string(r.Upgrade), r.Section)
+		add(r.Hosts...)
+		add(r.Methods...)
+		add(r.Query...)
+		for name, prefix := range r.Header {
+			add(name, prefix)
+		}
+	}
+	return n
 }
 
 // copied shares nothing that can be changed.
@@ -116,7 +139,7 @@ func checkHost(where string, h HostConfig) error {
 	if h.Share > maxShare {
 		return fmt.Errorf("%s.Share: %d: want hundredths of a percent, at most %d", where, h.Share, maxShare)
 	}
-	if h.StickyDomain != "" && !isHostname(strings.TrimPrefix(h.StickyDomain, ".")) {
+	if c := (http.Cookie{Name: "n", Domain: h.StickyDomain}); c.Valid() != nil { //nolint:gosec // else net/http leaves the domain out
 		return fmt.Errorf("%s.StickyDomain: %.64q is no domain", where, h.StickyDomain)
 	}
 	return checkUpgrade(where, h.Upgrade)

@@ -106,11 +106,7 @@ func (x *exchange) carry() context.Context {
 // answering is the moment before the headers go out.
 func (x *exchange) answering(h http.Header, status int) {
 	x.status = status
-	for name, values := range x.outside { // ReverseProxy clears all with each 1xx
-		if _, there := h[name]; !there {
-			h[name] = values
-		}
-	}
+	x.bringBack()
 	if x.hop == nil && !x.rt.opts.NoHeaders {
 		h.Set(headerDC, x.describe())
 	}
@@ -119,9 +115,20 @@ func (x *exchange) answering(h http.Header, status int) {
 		stickydc.Private(h)
 	}
 	if x.marksClient(status) {
-		stickydc.Set(h, x.rt.opts.StickyTTL, x.stickyDomain, x.byHTTPS())
+		stickydc.Set(h, x.rt.opts.StickyTTL, x.stickyDomain, x.rt.opts.ForceSecure || x.byHTTPS())
 		x.sticky = true
 	}
+}
+
+// bringBack is of the headers from outside: ReverseProxy clears all with each 1xx.
+func (x *exchange) bringBack() {
+	h := x.w.Header()
+	for name, values := range x.outside {
+		if _, there := h[name]; !there {
+			h[name] = values
+		}
+	}
+	x.outside = nil
 }
 
 func (x *exchange) describe() string {

@@ -171,8 +171,7 @@ func (rt *Router) steer(ctx context.Context, host string, c HostConfig) HostConf
 
 // complain says it once, and not with every request.
 func (rt *Router) complain(ctx context.Context, host, mode string) {
-	if last := rt.badMode.Load(); last == nil || *last != mode {
-		rt.badMode.Store(&mode)
+	if _, said := rt.badModes.LoadOrStore(mode, true); !said {
 		rt.opts.Logger.WarnContext(ctx, "dcroute: the state has an unknown rollout mode: taken as primary", "host", host, "mode", mode)
 	}
 }

@@ -65,8 +65,7 @@ func (x *exchange) refuseReadOnly(h http.Header) {
 	if body.Section == "" {
 		body.Section = "*"
 	}
-	if !info.Until.IsZero() {
-		until := info.Until.UTC()
+	if until := info.Until.UTC(); !until.IsZero() && until.Year() <= 9999 { // RFC 3339 ends there
 		body.Until = &until
 	}
 	h.Set(headerReadOnly, body.Section)
@@ -79,8 +78,12 @@ func (x *exchange) refuseReadOnly(h http.Header) {
 	h.Set("Content-Type", "application/json")
 	x.w.WriteHeader(x.Status)
 	b, _ := json.Marshal(body)
-	for len(b) > mostBody && body.Reason != "" { // escapes are six bytes
-		body.Reason = cut(body.Reason, len(body.Reason)/2)
+	for len(b) > mostBody { // escapes are six bytes, and a section may be long too
+		longer := &body.Reason
+		if len(body.Section) > len(body.Reason) {
+			longer = &body.Section
+		}
+		*longer = cut(*longer, len(*longer)/2)
 		b, _ = json.Marshal(body)
 	}
 	_, _ = x.w.Write(b)

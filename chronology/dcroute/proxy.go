@@ -19,6 +19,7 @@ type sending struct {
 	x       *exchange
 	up      *upstream
 	body    *body // nil = the request has none
+	cancel  context.CancelFunc
 	failure *failed
 	answer  bool // of the other DC: its headers have come
 }
@@ -62,13 +63,21 @@ func (x *exchange) decideAgain() bool {
 func (x *exchange) send() *sending {
 	s := &sending{x: x, up: x.rt.upstreams[x.Target]}
 	x.outside = maps.Clone(x.w.Header())
-	r := x.r.WithContext(context.WithValue(x.r.Context(), sendingKey{}, s)) // a shallow copy: the server must find its own body again
-	if r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 {
+	ctx := context.WithValue(x.r.Context(), sendingKey{}, s)
+	hasBody := x.r.Body != nil && x.r.Body != http.NoBody && x.r.ContentLength != 0
+	if hasBody {
+		ctx, s.cancel = context.WithCancel(ctx)
+	}
+	r := x.r.WithContext(ctx) // a shallow copy: the server must find its own body again
+	if hasBody {
 		s.body = &body{from: r.Body}
 		r.Body = s.body
 		defer s.body.end()
 	}
 	s.up.proxy.ServeHTTP(x.w, r)
+	if s.failure != nil {
+		x.bringBack() // now: who answers instead may take away what stands there
+	}
 	return s
 }
 
@@ -178,6 +187,10 @@ func (rt *Router) rewrite(p *httputil.ProxyRequest) {
 // the application's.
 func modifyResponse(res *http.Response) error {
 	s := sendingOf(res.Request.Context())
+	early := s.body != nil && !s.body.whole.Load() // while the body still comes
+	if early && res.StatusCode != http.StatusSwitchingProtocols {
+		res.Body = letGo{res.Body, s.cancel}
+	}
 	if text := res.Header.Get(headerEpoch); res.StatusCode == http.StatusMisdirectedRequest && text != "" {
 		if _, err := strconv.ParseUint(text, 10, 64); err == nil {
 			return &failed{misrouted, errMisrouted}
@@ -186,12 +199,27 @@ func modifyResponse(res *http.Response) error {
 	for _, name := range []string{headerHop, headerLoop, headerEpoch} {
 		delete(res.Header, name)
 	}
-	if s.body != nil && !s.body.whole.Load() && s.x.r.ProtoMajor == 1 { // an early answer, while the body still comes
+	if len(res.Trailer) > 0 && s.x.r.ProtoMajor == 1 && s.x.r.Method != http.MethodHead {
+		res.Header.Del("Content-Length") // HTTP/2 has it with trailers, HTTP/1 has not
+	}
+	if early && s.x.r.ProtoMajor == 1 {
 		_ = http.NewResponseController(s.x.w).EnableFullDuplex()
 		res.Header.Set("Connection", "close") // with full duplex and an unread rest the server panics at the next request
 	}
 	s.answer = true
 	return nil
+}
+
+// letGo is the body of an early answer: over HTTP/2 closing it waits for the request's, whose client may wait for the answer.
+type letGo struct {
+	io.ReadCloser
+
+	cancel context.CancelFunc
+}
+
+func (b letGo) Close() error {
+	b.cancel()
+	return b.ReadCloser.Close()
 }
 
 // noteFailure is called when nothing was answered yet: that is for who has sent the request. What breaks later, in an
@@ -203,7 +231,7 @@ func noteFailure(_ http.ResponseWriter, r *http.Request, err error) {
 	}
 	var f *failed
 	if !errors.As(err, &f) {
-		f = &failed{lost, err}
+		f = &failed{unreachable, err} // ReverseProxy's own: nothing was sent
 	}
 	s.failure = f
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -21,10 +22,10 @@ type Router struct {
 	rollout   RolloutSource  // nil = the rule set alone
 	refresher Refresher      // nil = there is nothing to do
 
-	rules   atomic.Pointer[ruleSet]
-	counts  [len(reasons)]atomic.Uint64
-	words   map[Reason]string      // X-DC of what is answered here: nearly all is
-	badMode atomic.Pointer[string] // the mode of a RolloutSource that was logged last
+	rules    atomic.Pointer[ruleSet]
+	counts   [len(reasons)]atomic.Uint64
+	words    map[Reason]string // X-DC of what is answered here: nearly all is
+	badModes sync.Map          // modes of a RolloutSource that were logged
 
 	driver
 }

@@ -76,6 +76,9 @@ func newTransport(u Upstream, http2 bool) *http.Transport {
 	t.Protocols.SetHTTP2(http2)
 	if u.TLS != nil {
 		t.TLSClientConfig = u.TLS.Clone()
+		if !http2 {
+			t.TLSClientConfig.NextProtos = nil // they may name it
+		}
 	}
 	return t
 }

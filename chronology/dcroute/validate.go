@@ -51,7 +51,7 @@ func (o *Options) checkUpstreams() error {
 func checkAddr(addr string, plaintext bool) error {
 	u, err := url.Parse(addr)
 	if err != nil {
-		return fmt.Errorf("malformed address: %w", err)
+		return errors.New("malformed address: want https://host:port") // the error has the address, and that may have a password
 	}
 	switch {
 	case u.Scheme != "https" && u.Scheme != "http", u.Hostname() == "", u.Scheme+"://"+u.Host != addr:
