@@ -1,7 +1,6 @@
 package chronology
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -57,36 +56,6 @@ func FuzzValue(f *testing.F) {
 			t.Errorf("%s became %s: %v", b, next.encode(), err)
 		}
 	})
-}
-
-// The golden values are in FORMAT.md.
-func TestValueFormat(t *testing.T) {
-	golden := []byte(`{"v":1,"i":3,"c":{"main":{"t":1700000000100,"a":1700000000050,"p":"m1:0-1-10"}}}`)
-	v, err := decodeValue(golden)
-	if err != nil || v.index != 3 || len(v.entries) != 1 {
-		t.Fatal(v, err)
-	}
-	want := entry{cluster: "main", touch: time.UnixMilli(1700000000100), asOf: time.UnixMilli(1700000000050), position: "m1:0-1-10", wrote: true}
-	if v.entries[0] != want {
-		t.Errorf("got %+v, want %+v", v.entries[0], want)
-	}
-	if got := v.encode(); !bytes.Equal(got, golden) {
-		t.Errorf("got %s, want %s", got, golden)
-	}
-	for text, good := range map[string]bool{
-		`{"v":1,"i":1,"c":{"main":{"t":5}},"new":true}`: true,
-		`{"v":2,"i":1,"c":{}}`:                          false,
-		`{"v":1,"i":0,"c":{}}`:                          false,
-		`{"v":1,"i":4294967296,"c":{}}`:                 false,
-		`{"v":1,"i":-1,"c":{}}`:                         false,
-		`{"v":1,"i":1,"c":{}}x`:                         false,
-		``:                                              false,
-		`{"v":1,"i":1,"c":{"` + strings.Repeat("x", 16<<10) + `":{}}}`: false,
-	} {
-		if _, err := decodeValue([]byte(text)); (err == nil) != good {
-			t.Errorf("%.60s: %v", text, err)
-		}
-	}
 }
 
 // An index has 32 bits, and 0 is none.
