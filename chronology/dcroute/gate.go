@@ -29,6 +29,10 @@ func (x *exchange) refuse() {
 	if x.Reason == ReasonHopStale {
 		h.Set(headerEpoch, strconv.FormatUint(x.Epoch, 10))
 	}
+	if render := x.rt.opts.RenderRefusal; render != nil {
+		x.render(func(w http.ResponseWriter, r *http.Request) { render(w, r, x.Decision) })
+		return
+	}
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
 	x.w.WriteHeader(x.Status)
@@ -70,9 +74,7 @@ func (x *exchange) refuseReadOnly(h http.Header) {
 	}
 	h.Set(headerReadOnly, body.Section)
 	if render := x.rt.opts.RenderReadOnly; render != nil {
-		w := &withStatus{ResponseWriter: x.w, status: x.Status}
-		render(w, x.r.WithContext(x.carry()), info)
-		w.WriteHeader(x.Status) // if it has nothing to say
+		x.render(func(w http.ResponseWriter, r *http.Request) { render(w, r, info) })
 		return
 	}
 	h.Set("Content-Type", "application/json")
@@ -87,6 +89,13 @@ func (x *exchange) refuseReadOnly(h http.Header) {
 		b, _ = json.Marshal(body)
 	}
 	_, _ = x.w.Write(b)
+}
+
+// render lets the application say it.
+func (x *exchange) render(page func(http.ResponseWriter, *http.Request)) {
+	w := &withStatus{ResponseWriter: x.w, status: x.Status}
+	page(w, x.r.WithContext(x.carry()))
+	w.WriteHeader(x.Status) // if it has nothing to say
 }
 
 // withStatus is a ResponseWriter whose status is decided already.

@@ -2,6 +2,8 @@ package dcroute
 
 import (
 	"encoding/json"
+	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -143,6 +145,22 @@ func TestReadOnlyPageOfTheApplication(t *testing.T) {
 	got := w.ask("a", "POST", "/x", nil)
 	w.expect("rendered", got, 503, "sorry: moving: read-only")
 	same(t, "headers", got.header.Get("Content-Type")+" "+got.header.Get("Retry-After"), "text/html 10")
+}
+
+// So are all other refusals, with what was decided and a body that nobody has touched.
+func TestRefusalPageOfTheApplication(t *testing.T) {
+	w := newWorld(t, tuning{options: func(dc string, o *Options) {
+		o.RenderRefusal = func(w http.ResponseWriter, r *http.Request, d Decision) {
+			text, _ := io.ReadAll(r.Body)
+			w.Header().Set("Content-Type", "text/html")
+			_, _ = fmt.Fprintf(w, "%s: %s: %s", dc, d.Reason, text)
+		}
+		o.Upstreams = map[string]Upstream{"a": {Addrs: []string{nowhere(t)}, AllowPlaintext: true}}
+	}}, "b")
+	got := w.ask("b", "POST", "/x", strings.NewReader("my text"))
+	w.expect("rendered", got, 503, "b: primary-unreachable: my text")
+	same(t, "headers", got.header.Get("Content-Type")+" "+got.header.Get("Retry-After")+" "+got.header.Get("Cache-Control"), "text/html 10 no-store")
+	same(t, "told", w.sites["b"].lastDecision(t).Status, 503)
 }
 
 // Case Xr, and what never reaches the application: a client's own X-DC-Non-Write, and a hop header.

@@ -34,6 +34,7 @@ type Options struct {
 	TrustDebug     func(*http.Request) bool          // may send X-DC-Force and X-DC-Force-Read-Only; nil = nobody
 
 	RenderReadOnly func(http.ResponseWriter, *http.Request, ReadOnlyInfo) // the page of the gate's 503: its headers and body, the status is set already; nil = JSON
+	RenderRefusal  func(http.ResponseWriter, *http.Request, Decision)     // likewise of all other refusals, by Decision.Reason; nil = a sentence
 	LoopToken      string                                                 // in CDN-Loop, different for services that proxy to each other; "" = "multidc"
 	NoHeaders      bool                                                   // no X-DC on answers
 

@@ -29,6 +29,7 @@ func (w *wiki) newRouter(l *link, rollout float64) (*dcroute.Router, error) {
 		Rules:          &dcroute.RuleSet{Default: dcroute.HostConfig{Mode: dcroute.ModeLocal, Share: share}},
 		AnonCookie:     clientCookie,
 		RenderReadOnly: w.readOnly,
+		RenderRefusal:  w.refused,
 	})
 }
 
@@ -49,6 +50,23 @@ func (w *wiki) readOnly(rw http.ResponseWriter, r *http.Request, info dcroute.Re
 	r.Body = http.MaxBytesReader(rw, r.Body, maxForm)
 	p := w.asProblem(r.Context(), &rdbms.ReadOnlyError{Reason: info.Reason})
 	p.Edited = r.PostFormValue("text")
+	w.everywhere(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.fail(rw, r, p) })).ServeHTTP(rw, r)
+}
+
+// refused is the page when the other datacenter should have answered, and cannot. Who wanted to save gets the text back,
+// unless it was on its way already.
+func (w *wiki) refused(rw http.ResponseWriter, r *http.Request, d dcroute.Decision) {
+	p := &problem{status: d.Status, Heading: "No answer", Text: "Another datacenter answers this, and it cannot be reached from datacenter " +
+		w.dc + " at the moment (" + string(d.Reason) + ")."}
+	switch {
+	case d.Intent != dcroute.Write:
+	case d.Status == http.StatusServiceUnavailable:
+		r.Body = http.MaxBytesReader(rw, r.Body, maxForm)
+		p.Heading, p.Text, p.Edited = "Not saved", p.Text+" Nothing was changed. Reading goes on; try to save again in a while.", r.PostFormValue("text")
+	default:
+		known := w.asProblem(r.Context(), errUnknownOutcome)
+		p.Heading, p.Text = known.Heading, known.Text
+	}
 	w.everywhere(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.fail(rw, r, p) })).ServeHTTP(rw, r)
 }
 

@@ -88,7 +88,10 @@ func TestReadsGoOnDuringACut(t *testing.T) {
 	w := startWiki(t, "-lag", "0s", "-import", t.TempDir())
 	browser := w.as()
 	browser.edit(dcB, "Kept", "mine")
-	w.shows(dcB, "/wiki/Kept", "mine")
+	require.Eventually(t, func() bool { // b has it itself: else it reads in a
+		body := w.get(dcB, "/history/Kept").body
+		return strings.Contains(body, "?revision=") && strings.Contains(body, "from b.db ")
+	}, patience, tick)
 	require.Equal(t, http.StatusSeeOther, w.post(dcB, "/_dc/cut", nil).status)
 	a := browser.get(dcB, "/wiki/Kept")
 	require.Equal(t, http.StatusOK, a.status, a.body)
@@ -99,6 +102,8 @@ func TestReadsGoOnDuringACut(t *testing.T) {
 	require.Equal(t, http.StatusOK, a.status)
 	require.Empty(t, a.header.Get("X-DC-Stale-Risk"))
 	w.cannotReach(dcB, "/edit/Kept")
+	a = w.post(dcB, "/edit/Kept", url.Values{"text": {"not lost"}})
+	require.Regexp(t, "(?s)Not saved.*not lost", a.body, "the author has the text still")
 
 	// Who edits in a meanwhile does not see it in b, but is told: no purge has reached the cache, so it is not asked.
 	browser.edit(dcA, "Kept", "mine, during the cut")
