@@ -84,8 +84,8 @@ func (q *request) answering(h http.Header, r *http.Request) {
 	}
 }
 
-// late looks for what was written when the headers had gone. A store can still be told, if the client has an id to be
-// known by.
+// late looks for what was written when the headers had gone. A store can still be told: a client that has been here before
+// finds it there.
 func (q *request) late(r *http.Request) {
 	if q.complete {
 		return
@@ -101,7 +101,8 @@ func (q *request) late(r *http.Request) {
 	for _, e := range written {
 		q.p.hole(ctx, HoleAfterHeaders, e.cluster, nil)
 	}
-	if q.p.mode == StoreMode && q.knownID(r) {
+	if q.p.mode == StoreMode {
+		q.identify(r)
 		_, _ = q.store(ctx, written) // its failure is told
 	}
 }
@@ -116,9 +117,7 @@ func (q *request) keep(ctx context.Context, h http.Header, r *http.Request, writ
 	}
 	switch p.mode {
 	case StoreMode:
-		if !q.knownID(r) {
-			q.id = newID()
-		}
+		q.identify(r)
 		if index, ok := q.store(ctx, written); ok {
 			p.setCookie(h, indexCookie, ticket{index, p.now(), q.id}.String(), secure)
 			info.Position = true
@@ -141,14 +140,16 @@ func (q *request) keep(ctx context.Context, h http.Header, r *http.Request, writ
 	}
 }
 
-// knownID finds the id that the client will be known by when it comes again.
-func (q *request) knownID(r *http.Request) bool {
+// identify settles the id that the client is known by: that of its cookie, of the application, or a new one.
+func (q *request) identify(r *http.Request) {
 	if q.id == "" && q.p.opts.ClientID != nil {
 		if id := q.p.opts.ClientID(r); id != "" {
 			q.id = q.p.keys.clientID(id)
 		}
 	}
-	return q.id != ""
+	if q.id == "" {
+		q.id = newID()
+	}
 }
 
 // storeLife is how long an entry lives.

@@ -157,7 +157,7 @@ func TestPanic(t *testing.T) {
 				same(t, "told", s.j.take(), "")
 			}
 		}
-		same(t, "updates", store.updates.Load(), 1)
+		same(t, "updates", store.updates.Load(), 2) // each has its own id
 	})
 }
 
