@@ -8,8 +8,9 @@ import (
 // driver is what the middleware keeps in a router.
 type driver struct {
 	upstreams  map[string]*upstream // by DC
-	refreshing chan struct{}        // the place of who refreshes the state
-	refreshes  atomic.Uint64        // that have begun
+	buffers    buffers
+	refreshing chan struct{} // the place of who refreshes the state
+	refreshes  atomic.Uint64 // that have begun
 }
 
 // prepare is the last thing that New does.

@@ -24,6 +24,7 @@ const (
 	pingTimeout     = 5 * time.Second
 	mostIdle        = 256             // connections to an address
 	avoidFor        = 5 * time.Second // an address that could not be dialed
+	bufferSize      = 32 << 10        // as ReverseProxy's own
 )
 
 // upstream is the way to another DC.
@@ -59,7 +60,7 @@ func newUpstream(rt *Router, dc string, u Upstream) (*upstream, error) {
 	up.transport, up.spliced = newTransport(u, true), newTransport(u, false)
 	up.proxy = &httputil.ReverseProxy{
 		Rewrite: rt.rewrite, Transport: roundTripper{}, ModifyResponse: modifyResponse, ErrorHandler: noteFailure,
-		ErrorLog: slogAt(rt.opts.Logger),
+		ErrorLog: slogAt(rt.opts.Logger), BufferPool: &rt.buffers,
 	}
 	return up, nil
 }
@@ -82,6 +83,20 @@ func newTransport(u Upstream, http2 bool) *http.Transport {
 	}
 	return t
 }
+
+// buffers are what answers are copied through. ReverseProxy's own, one for each answer, would be most of all garbage.
+type buffers struct{ free sync.Pool }
+
+// Get implements httputil.BufferPool.
+func (b *buffers) Get() []byte {
+	if p, ok := b.free.Get().(*[bufferSize]byte); ok {
+		return p[:]
+	}
+	return make([]byte, bufferSize)
+}
+
+// Put implements httputil.BufferPool.
+func (b *buffers) Put(p []byte) { b.free.Put((*[bufferSize]byte)(p)) }
 
 // inOrder lists the addresses from the last good one on; those that could not be dialed a moment ago come last.
 func (up *upstream) inOrder(now time.Time) []*address {
