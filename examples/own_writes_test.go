@@ -64,24 +64,32 @@ func newTwoDCs(t *testing.T, lag time.Duration, o chronology.Options) *twoDCs {
 	require.NoError(t, err)
 	w := &twoDCs{t, map[string]http.Handler{}, jar}
 	for _, dc := range []string{"a", "b"} {
-		db, err := rdbms.New(fake.Config(), &rdbms.Options{DC: dc, MaxLag: 2 * time.Hour})
-		require.NoError(t, err)
-		running := make(chan error)
-		go func() { running <- db.Run(t.Context()) }()
-		t.Cleanup(func() {
-			require.NoError(t, <-running)
-			require.NoError(t, db.Close(context.Background()))
-		})
-		o.DC = dc
-		if len(o.Keys) == 0 {
-			o.Store = chronology.NewMemory(0)
-		}
-		own, err := chronology.New([]chronology.Cluster{db.Positions()}, &o)
-		require.NoError(t, err)
+		db, own := openDC(t, fake, rdbms.Options{DC: dc}, o)
 		w.apps[dc] = own.Middleware(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { page(t, db, rw, r) }))
 	}
 	time.Sleep(3 * time.Second) // lags are measured
 	return w
+}
+
+// openDC is what the processes of a DC have. In store mode each has a store of its own.
+func openDC(t *testing.T, fake *rdbmstest.Cluster, options rdbms.Options, o chronology.Options) (*rdbms.Cluster, *chronology.Protector) {
+	t.Helper()
+	options.MaxLag = 2 * time.Hour
+	db, err := rdbms.New(fake.Config(), &options)
+	require.NoError(t, err)
+	running := make(chan error)
+	go func() { running <- db.Run(t.Context()) }()
+	t.Cleanup(func() {
+		require.NoError(t, <-running)
+		require.NoError(t, db.Close(context.Background()))
+	})
+	o.DC = options.DC
+	if len(o.Keys) == 0 {
+		o.Store = chronology.NewMemory(0)
+	}
+	own, err := chronology.New([]chronology.Cluster{db.Positions()}, &o)
+	require.NoError(t, err)
+	return db, own
 }
 
 func page(t *testing.T, db *rdbms.Cluster, w http.ResponseWriter, r *http.Request) {

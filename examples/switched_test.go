@@ -82,24 +82,10 @@ func newSwitched(t *testing.T, engine rdbms.Engine, o chronology.Options, lag ti
 		b.primary.Store("a1")
 	}
 	for _, dc := range []string{"a", "b"} {
-		db, err := rdbms.New(w.fake.Config(), &rdbms.Options{DC: dc, MaxLag: 2 * time.Hour, Engine: engine, NoRemoteReads: true, Events: rdbms.Events{
+		w.dbs[dc], w.own[dc] = openDC(t, w.fake, rdbms.Options{DC: dc, Engine: engine, NoRemoteReads: true, Events: rdbms.Events{
 			OnRead:   func(_ context.Context, i rdbms.ReadInfo) { w.last.path = i.Path },
 			OnWaited: func(_ context.Context, i rdbms.WaitInfo) { w.last.waited = i.Reached },
-		}})
-		require.NoError(t, err)
-		running := make(chan error)
-		go func() { running <- db.Run(t.Context()) }()
-		t.Cleanup(func() {
-			require.NoError(t, <-running)
-			require.NoError(t, db.Close(context.Background()))
-		})
-		o.DC = dc
-		if len(o.Keys) == 0 {
-			o.Store = chronology.NewMemory(0)
-		}
-		w.dbs[dc] = db
-		w.own[dc], err = chronology.New([]chronology.Cluster{db.Positions()}, &o)
-		require.NoError(t, err)
+		}}, o)
 	}
 	time.Sleep(3 * time.Second) // lags are measured
 	return w
