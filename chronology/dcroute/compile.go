@@ -170,7 +170,7 @@ func (c *ruleSet) add(where string, source *Rule) error {
 	if source.PathRE != "" {
 		re, err := regexp.Compile(source.PathRE)
 		if err != nil {
-			return fmt.Errorf("%s.PathRE: %w", where, err)
+			return fmt.Errorf("%s.PathRE: %.200s", where, err.Error()) // it repeats the whole expression
 		}
 		r.re = re
 	}
