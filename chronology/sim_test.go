@@ -242,10 +242,25 @@ func (a *author) write() {
 				a.last++
 				began := time.Now()
 				v.put(r.Context(), a.name, a.last)
-				a.writes[n] = append(a.writes[n], edit{a.last, began.Add(window - a.w.mostAhead() + h.ahead)})
+				until := began.Add(window - a.w.mostAhead() + h.ahead)
+				a.writes[n] = append(a.writes[n], edit{a.last, until})
+				if !late {
+					a.noLonger(until)
+				}
 			}
 		}
 	})
+}
+
+// noLonger: the browser has one cookie, and by the clock of the host that wrote last that one is over then.
+func (a *author) noLonger(until time.Time) {
+	for _, edits := range a.writes {
+		for i := range edits {
+			if edits[i].until.After(until) {
+				edits[i].until = until
+			}
+		}
+	}
 }
 
 // mostAhead is of the host with the fastest clock.

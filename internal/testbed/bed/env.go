@@ -9,10 +9,15 @@ import (
 	"strings"
 )
 
+// forTests are variables that no bed sets: whoever runs the tests does.
+var forTests = []string{"REQUIRE", "SEED", "SEEDS"}
+
 // Environ returns an environment with a set's variables, and without those of a bed around it.
 func (s *Set) Environ(env []string) []string {
 	env = slices.DeleteFunc(slices.Clone(env), func(v string) bool {
-		return strings.HasPrefix(v, Prefix) && !strings.HasPrefix(v, Prefix+"REQUIRE=")
+		name, _, _ := strings.Cut(v, "=")
+		name, ours := strings.CutPrefix(name, Prefix)
+		return ours && !slices.Contains(forTests, name)
 	})
 	vars := s.Vars()
 	for _, name := range slices.Sorted(maps.Keys(vars)) {
