@@ -29,8 +29,8 @@
 //
 // # Not guaranteed
 //
-//   - A write after the headers have gone: no cookie can tell the client. Store mode still stores it, for a client that has
-//     a cookie already. Buffer what you send, or write first.
+//   - A write after the headers have gone: no cookie can tell the client. Store mode still stores it: a client that has a
+//     cookie already finds it there. Buffer what you send, or write first.
 //   - Store mode in another DC than the store's, or when the store lost the entry.
 //   - Token mode, two writes of one client in parallel: the browser keeps one cookie.
 //   - A position that is too long for a token or an entry: its cluster's lag is limited instead.
